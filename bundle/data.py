@@ -1,0 +1,260 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Which volumes a run works on, and the data set of their lesion-free slices."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from glob import glob
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import Dataset, IterableDataset, PersistentDataset
+from tqdm import tqdm
+
+from bundle.errors import InputError, input_error
+
+NIFTI = (".nii", ".nii.gz")
+# endings of files that lie beside images and are none
+NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction")
+
+logger = logging.getLogger(__name__)
+
+
+def _stem(path: str | Path) -> str:
+    name = Path(path).name
+    for ending in sorted(NIFTI, key=len, reverse=True):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _volumes_in(folder: Path, pattern: str) -> list[str]:
+    """All NIfTI images below a folder, without the masks and results that lie beside them."""
+    # glob.glob follows symbolic links, of which data sets under version control consist; Path.glob does not
+    found = sorted(path for path in glob(str(folder / pattern), recursive=True) if path.endswith(NIFTI))
+    return [path for path in found if not _stem(path).lower().replace("-", "_").endswith(NOT_IMAGES)]
+
+
+def read_datalist(path: str, split: str) -> list[dict[str, Any]]:
+    """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
+
+    Args:
+        path: of the JSON file. Paths within it are taken relative to its folder.
+        split: "training", "validation" or "test", or another key of the file.
+
+    Returns:
+        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask`` are absolute paths.
+
+    Raises:
+        InputError: when the file is missing, no JSON, or without that split.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path}: no such file; give the path of a datalist (JSON).")
+    try:
+        splits = json.loads(file.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
+    entries = splits.get(split) if isinstance(splits, dict) else None
+    if not entries or not all(isinstance(entry, dict) and "image" in entry for entry in entries):
+        raise InputError(
+            f'{path}: the split "{split}" is missing, empty or has entries without "image"; '
+            f'give the datalist a key "{split}" with a list of {{"image": path}}.'
+        )
+    here = file.resolve().parent
+    paths = ("image", "label", "brain_mask")
+    return [{key: str(here / value) if key in paths else value for key, value in entry.items()} for entry in entries]
+
+
+def training_data(
+    dataset_dir: str,
+    datalist: str,
+    split: str,
+    pattern: str = "**/*",
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """List the volumes of "training" or "validation".
+
+    Args:
+        dataset_dir: a folder. When ``datalist`` does not exist, all NIfTI images below it are taken for healthy scans,
+            and a share of its subjects (its first level of folders, or its files) is held out for validation.
+        datalist: path of a datalist.
+        split: "training" or "validation".
+        pattern: which files of the folder to take, for instance ``**/*_flair.nii.gz``.
+        validation_fraction: share of the subjects to hold out, at least one.
+        seed: of the choice of these subjects.
+
+    Raises:
+        InputError: when there are not at least two subjects, or the datalist is at fault.
+    """
+    if datalist and Path(datalist).is_file():
+        return read_datalist(datalist, split)
+    folder = Path(dataset_dir)
+    if not folder.is_dir():
+        raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
+    subjects: dict[str, list[str]] = {}
+    for path in _volumes_in(folder, pattern):
+        subjects.setdefault(Path(path).relative_to(folder).parts[0], []).append(path)
+    if len(subjects) < 2:
+        raise InputError(
+            f"{dataset_dir}: found NIfTI images of {len(subjects)} subjects with the pattern {pattern}; at least two "
+            "are needed, one of them for validation."
+        )
+    names = sorted(subjects)
+    random.Random(seed).shuffle(names)
+    held_out = max(1, round(validation_fraction * len(names)))
+    chosen = names[:held_out] if split == "validation" else names[held_out:]
+    return [{"image": path} for name in sorted(chosen) for path in subjects[name]]
+
+
+def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
+    names = [_stem(entry["image"]) for entry in entries]
+    depth = 1
+    while len(set(names)) < len(names) and depth < 20:
+        depth += 1
+        names = [
+            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], _stem(entry["image"])]).strip("/_")
+            for entry in entries
+        ]
+    return [{**entry, "case": name} for entry, name in zip(entries, names)]
+
+
+def inference_data(
+    image: str = "",
+    brain_mask: str = "",
+    dataset_dir: str = "",
+    datalist: str = "",
+    split: str = "test",
+    pattern: str = "**/*",
+) -> list[dict[str, Any]]:
+    """List the volumes to segment, each with a unique name under "case".
+
+    Args:
+        image: a NIfTI file, a folder of NIfTI files, or a folder with one DICOM series; goes before the others.
+        brain_mask: brain mask of ``image``, when that is one volume.
+        dataset_dir: a folder of NIfTI files, used when there is neither ``image`` nor ``datalist``.
+        datalist: path of a datalist.
+        split: which split of the datalist.
+        pattern: which files of a folder to take.
+
+    Raises:
+        InputError: when there is nothing to segment.
+    """
+    if not image and datalist:
+        return _with_case_names(read_datalist(datalist, split))
+    source = image or dataset_dir
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder; give a scan, or a folder of scans, as --image.")
+    volumes = [source]
+    if path.is_dir():
+        # a folder without any NIfTI file is read as one DICOM series
+        volumes = _volumes_in(path, pattern) or ([source] if any(path.iterdir()) else [])
+    if not volumes:
+        raise InputError(
+            f"{source}: no image found with the pattern {pattern}; give a folder with NIfTI or DICOM files."
+        )
+    if brain_mask and len(volumes) > 1:
+        raise InputError(
+            f"{brain_mask}: one brain mask was given for {len(volumes)} images; "
+            'list each image with its "brain_mask" in a datalist.'
+        )
+    entries = [{"image": volume, **({"brain_mask": brain_mask} if brain_mask else {})} for volume in volumes]
+    return _with_case_names(entries)
+
+
+class SliceDataset(Dataset):
+    """The axial slices that remain of preprocessed volumes, in memory.
+
+    Args:
+        data: one dictionary a volume.
+        transform: from such a dictionary to ``image``, 1 x H x W x slices.
+        slice_transform: applied to each slice (a dictionary with ``image``, 1 x H x W) whenever it is asked for.
+        limit: at most so many slices, evenly spread over all of them; None for all.
+        cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run.
+        num_workers: volumes preprocessed at once.
+
+    Raises:
+        InputError: naming every volume that cannot be used, or when no slice remains.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable,
+        slice_transform: Callable | None = None,
+        limit: int | None = None,
+        cache_dir: str | None = None,
+        num_workers: int = 2,
+    ) -> None:
+        # only what the transforms read: other entries would needlessly tell apart what is cached
+        entries = [{key: entry[key] for key in ("image", "label", "brain_mask") if key in entry} for entry in data]
+        volumes = PersistentDataset(entries, transform, cache_dir) if cache_dir else Dataset(entries, transform)
+
+        def load(index: int) -> torch.Tensor | InputError:
+            try:
+                return torch.as_tensor(volumes[index]["image"])
+            except Exception as error:
+                fault = input_error(error)
+                if fault is None:
+                    raise
+                return fault
+
+        with ThreadPool(max(1, num_workers)) as pool:
+            images = list(tqdm(pool.imap(load, range(len(volumes))), "Preparing", len(volumes), unit="volume"))
+        faults = [str(image) for image in images if isinstance(image, InputError)]
+        if faults:
+            raise InputError(f"{len(faults)} of {len(images)} volumes cannot be used:\n  " + "\n  ".join(faults))
+        slices = [{"image": image} for volume in images for image in volume.unbind(dim=-1)]
+        if limit is not None and limit < len(slices):
+            slices = [slices[i * len(slices) // limit] for i in range(limit)]
+        if not slices:
+            raise InputError(
+                f"{data[0]['image']} and the {len(data) - 1} volumes after it: no lesion-free slice remains."
+            )
+        logger.info(f"{len(slices)} lesion-free slices of {len(images)} volumes")
+        super().__init__(slices, slice_transform)
+
+
+class VolumeStream(IterableDataset):
+    """Preprocessed volumes one after the other; the unusable ones are passed over and remembered.
+
+    Args:
+        data: one dictionary a volume, with "case".
+        transform: of such a dictionary.
+        progress: whether to show a progress bar over the volumes.
+    """
+
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, progress: bool = True) -> None:
+        super().__init__(data, transform)
+        self.progress = progress
+        self.faults: list[str] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for entry in tqdm(self.data, "Volumes", unit="volume", disable=not self.progress):
+            try:
+                yield self.transform(entry)
+            except Exception as error:
+                fault = input_error(error)
+                if fault is None:
+                    raise
+                logger.error(str(fault))
+                self.faults.append(str(fault))
+
+    def check(self) -> None:
+        """Raise when volumes were passed over; to be called at the very end of a run.
+
+        Raises:
+            InputError: listing all of them.
+        """
+        if self.faults:
+            raise InputError(
+                f"{len(self.faults)} of {len(self.data)} volumes failed, the others are done:\n  "
+                + "\n  ".join(self.faults)
+            )

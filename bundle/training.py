@@ -1,0 +1,146 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""What MONAI's trainer needs to train both networks at once on lesion-free slices (paper section 2.3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+from monai.engines import PrepareBatch
+from monai.utils import set_determinism
+from torch import Tensor, nn
+
+from bundle.errors import InputError
+from bundle.frequency import high_frequency
+from bundle.masking import training_masks
+from bundle.transforms import BACKGROUND
+
+
+class PrepareMaskedBatch(PrepareBatch):
+    """Hide a random part of each lesion-free image.
+
+    Args:
+        radius: of the low frequencies that the high-frequency image lacks.
+        **masking: hyper-parameters of :py:func:`bundle.masking.training_masks`.
+
+    A call returns the input of both networks (B x 2 x H x W: the image whose masked part is N(0, 1) noise, and the
+    high-frequency image) and their label (B x 2 x H x W: the whole image, and the mask as 0 or 1).
+    """
+
+    def __init__(self, radius: float, **masking: Any) -> None:
+        self.radius = radius
+        self.masking = masking
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
+        mask = training_masks(image > BACKGROUND, **self.masking)
+        visible = torch.where(mask, torch.randn_like(image), image)
+        inputs = torch.cat([visible, high_frequency(image, self.radius)], dim=1)
+        return inputs, torch.cat([image, mask.float()], dim=1)
+
+
+class ReconstructionPair(nn.Module):
+    """Both networks of a model as one module, so that one forward pass (and one DDP wrapper) trains both.
+
+    Args:
+        model: an :py:class:`bundle.refinement.IterMaskNet`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.initial = model.initial
+        self.refiner = model.refiner
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """From B x 2 x H x W (visible image, high-frequency image) to B x 2 x H x W (initial network's, refiner's)."""
+        return torch.cat([self.initial(inputs[:, 1:]), self.refiner(inputs)], dim=1)
+
+
+class ReconstructionLoss(nn.Module):
+    """Mean squared error of both reconstructions over the whole image (paper section 2.3)."""
+
+    def forward(self, pred: Tensor, label: Tensor) -> Tensor:
+        return (pred - label[:, :1]).square().mean()
+
+
+class SeedEpoch:
+    """Make all randomness of an epoch a function of the seed and the epoch, so that a resumed run repeats nothing.
+
+    Args:
+        seed: base seed.
+        every_epoch: False to use the same randomness in each epoch, as a validation should.
+    """
+
+    def __init__(self, seed: int, every_epoch: bool = True) -> None:
+        self.seed = seed
+        self.every_epoch = every_epoch
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        seed = self.seed + 1000 * idist.get_rank() + (1_000_000 * engine.state.epoch if self.every_epoch else 0)
+        set_determinism(seed=seed % 2**32)
+        set_rnd(engine.data_loader.dataset, seed=seed % 2**32)
+
+
+class TrainingState:
+    """Keep everything that a killed run needs, and go on from it when there is any.
+
+    The state is written under another name and renamed, so the last whole one survives a kill at any moment.
+
+    Args:
+        path: of the file.
+        objects: what has a state, by name: networks, optimizer, scheduler and so on. The trainer's own is added.
+        interval: epochs between two writings.
+    """
+
+    def __init__(self, path: str, objects: Mapping[str, Any], interval: int = 1) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.interval = interval
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
+
+    def _scaler(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return {} if scaler is None else {"scaler": scaler}
+
+    def save(self, engine: Engine) -> None:
+        if idist.get_rank() != 0:
+            return
+        state = {name: item.state_dict() for name, item in {**self.objects, **self._scaler(engine)}.items()}
+        state["epoch"], state["iteration"] = engine.state.epoch, engine.state.iteration
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".unfinished")
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.path)
+
+    def load(self, engine: Engine) -> None:
+        if not self.path.exists():
+            return
+        try:
+            state = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+            for name, item in {**self.objects, **self._scaler(engine)}.items():
+                item.load_state_dict(state[name])
+            engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        except Exception as error:
+            raise InputError(
+                f"{self.path}: this run cannot go on from that state ({type(error).__name__}: it is damaged, or was "
+                "written with another configuration); delete it, or choose another --output_dir."
+            ) from error
+        engine.logger.info(f"Going on from {self.path}, epoch {engine.state.epoch}.")
