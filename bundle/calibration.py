@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor, nn
+
+from bundle.files import writable_folder, write_whole
 
 
 def healthy_threshold(errors: Tensor, percentile: float) -> Tensor:
@@ -65,3 +71,41 @@ class StoreThreshold:
         with torch.no_grad():
             for model in self.models:
                 model.threshold.fill_(float(engine.state.metrics[self.metric_name]))
+
+
+class ErrorHistogram:
+    """Draw the histogram of the errors that a validation run has pooled, with the threshold in it.
+
+    Args:
+        path: of the PNG.
+        percentile: that the threshold is, for the legend.
+        metric_name: under which the :py:class:`ThresholdMetric` was attached.
+    """
+
+    def __init__(self, path: str, percentile: float, metric_name: str = "threshold") -> None:
+        self.path = Path(path)
+        self.percentile = percentile
+        self.metric_name = metric_name
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, lambda _: writable_folder(self.path.parent))
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        errors = engine.state.metric_details[self.metric_name].cpu().numpy()
+        threshold = float(engine.state.metrics[self.metric_name])
+        figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+        axes = figure.add_subplot()
+        axes.hist(errors, bins=np.geomspace(max(errors.min(), 1e-7), errors.max(), 120), color="#5c6775")
+        axes.axvline(threshold, color="#c9184a", label=f"threshold {threshold:.4g} = {self.percentile:g}th percentile")
+        axes.set(
+            xscale="log",
+            xlabel="squared error at hidden healthy pixels",
+            ylabel="pixels",
+            title=f"{len(errors):,} pixels of healthy validation slices",
+        )
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        write_whole(self.path, buffer.getvalue())

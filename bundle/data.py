@@ -39,15 +39,30 @@ def _volumes_in(folder: Path, pattern: str) -> list[str]:
     return [path for path in found if not _stem(path).lower().replace("-", "_").endswith(NOT_IMAGES)]
 
 
-def read_datalist(path: str, split: str) -> list[dict[str, Any]]:
+def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
+    names = [_stem(entry["image"]) for entry in entries]
+    depth = 1
+    while len(set(names)) < len(names) and depth < 20:
+        depth += 1
+        names = [
+            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], _stem(entry["image"])]).strip("/_")
+            for entry in entries
+        ]
+    return [{**entry, "case": name} for entry, name in zip(entries, names)]
+
+
+def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
     """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
 
     Args:
         path: of the JSON file. Paths within it are taken relative to its folder.
         split: "training", "validation" or "test", or another key of the file.
+        required: keys that every entry must have.
 
     Returns:
-        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask`` are absolute paths.
+        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask`` are absolute paths, ``case`` is a name
+        that is unique in the list.
 
     Raises:
         InputError: when the file is missing, no JSON, or without that split.
@@ -60,14 +75,16 @@ def read_datalist(path: str, split: str) -> list[dict[str, Any]]:
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
     entries = splits.get(split) if isinstance(splits, dict) else None
-    if not entries or not all(isinstance(entry, dict) and "image" in entry for entry in entries):
+    if not entries or not all(isinstance(entry, dict) and set(required) <= set(entry) for entry in entries):
         raise InputError(
-            f'{path}: the split "{split}" is missing, empty or has entries without "image"; '
-            f'give the datalist a key "{split}" with a list of {{"image": path}}.'
+            f'{path}: the split "{split}" is missing, empty, or has entries without {" and ".join(required)}; '
+            f'give the datalist a key "{split}" with a list of objects that have {" and ".join(required)}.'
         )
     here = file.resolve().parent
     paths = ("image", "label", "brain_mask")
-    return [{key: str(here / value) if key in paths else value for key, value in entry.items()} for entry in entries]
+    return _with_case_names(
+        [{key: str(here / value) if key in paths else value for key, value in entry.items()} for entry in entries]
+    )
 
 
 def training_data(
@@ -100,29 +117,17 @@ def training_data(
     subjects: dict[str, list[str]] = {}
     for path in _volumes_in(folder, pattern):
         subjects.setdefault(Path(path).relative_to(folder).parts[0], []).append(path)
-    if len(subjects) < 2:
+    needed = 2 if validation_fraction < 1 else 1
+    if len(subjects) < needed:
         raise InputError(
-            f"{dataset_dir}: found NIfTI images of {len(subjects)} subjects with the pattern {pattern}; at least two "
-            "are needed, one of them for validation."
+            f"{dataset_dir}: NIfTI images of {len(subjects)} subjects were found with the pattern {pattern}; "
+            f"at least {needed} needed."
         )
     names = sorted(subjects)
     random.Random(seed).shuffle(names)
     held_out = max(1, round(validation_fraction * len(names)))
     chosen = names[:held_out] if split == "validation" else names[held_out:]
     return [{"image": path} for name in sorted(chosen) for path in subjects[name]]
-
-
-def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
-    names = [_stem(entry["image"]) for entry in entries]
-    depth = 1
-    while len(set(names)) < len(names) and depth < 20:
-        depth += 1
-        names = [
-            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], _stem(entry["image"])]).strip("/_")
-            for entry in entries
-        ]
-    return [{**entry, "case": name} for entry, name in zip(entries, names)]
 
 
 def inference_data(
@@ -147,7 +152,7 @@ def inference_data(
         InputError: when there is nothing to segment.
     """
     if not image and datalist:
-        return _with_case_names(read_datalist(datalist, split))
+        return read_datalist(datalist, split)
     source = image or dataset_dir
     path = Path(source)
     if not path.exists():

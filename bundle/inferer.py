@@ -58,7 +58,7 @@ class IterativeMaskInferer(Inferer):
         with tqdm(total=len(slices), desc="Refining", unit="slice", disable=not self.progress, leave=False) as bar:
             for image, numbers in zip(slices.split(self.batch_size), seeds.split(self.batch_size)):
                 brain = image > BACKGROUND
-                found = network.refine(image, brain, numbers, None, None, None, None)
+                found = network.refine(image, brain, numbers, None, None, None, None, None)
                 error = (image - found.reconstruction) ** 2 * brain
                 channels = [found.mask, error, found.reconstruction, found.hidden_iterations]
                 results.append(torch.cat([channel.float() for channel in channels], dim=1))

@@ -41,7 +41,7 @@ def healthy_ssim(image: Tensor, reconstruction: Tensor, healthy: Tensor) -> Tens
 
 
 class MaskedErrorMetric(CumulativeIterationMetric):
-    """The refiner's mean squared error at masked pixels, image by image; called as :py:mod:`bundle.training` shapes it."""
+    """The refiner's mean squared error at masked pixels; called as :py:mod:`bundle.training` shapes it."""
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:
         error = (y_pred[:, 1:].float() - y[:, :1]).square() * y[:, 1:]

@@ -44,7 +44,7 @@ class UnpackPredictiond(MapTransform):
 
 
 class RestoreIntensityd(MapTransform):
-    """Undo :py:class:`bundle.transforms.NormalizeBrainIntensityd`: give a reconstruction the intensities of its input, 0 outside the brain.
+    """Undo :py:class:`bundle.transforms.NormalizeBrainIntensityd`: the intensities of the scan, 0 outside the brain.
 
     Args:
         keys: normalised volumes on the grid of the image.
@@ -102,8 +102,8 @@ def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.nda
         brain_centre: in world millimetres; with it, places are also given in words.
 
     Returns:
-        dict: ``lesion_ml``, ``lesion_voxels``, ``number_of_components`` and ``components`` (largest first; 26-connected),
-        each with ``volume_ml``, ``voxels`` and ``centre_mm``.
+        dict: ``lesion_ml``, ``lesion_voxels``, ``number_of_components`` and ``components`` (largest
+        first; 26-connected), each with ``volume_ml``, ``voxels`` and ``centre_mm``.
     """
     labels = measure.label(mask > 0, connectivity=3)
     millilitres = _millilitres_a_voxel(affine)
@@ -198,6 +198,9 @@ class LesionStatisticsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         image = d[self.image_key]
+        # the label is a volume in an evaluation, and can be anything in a request of MONAI Label
+        volumes = [(name, d.get(name)) for name in (self.image_key, "label")]
+        files = {name: str(v.meta.get("filename_or_obj", "")) for name, v in volumes if isinstance(v, MetaTensor)}
         brain = (torch.as_tensor(image[0]) > BACKGROUND).nonzero().double().mean(dim=0).cpu().numpy()
         to_world = np.asarray(image.affine, dtype=float)
         for key in self.key_iterator(d):
@@ -205,7 +208,7 @@ class LesionStatisticsd(MapTransform):
             affine = np.asarray(mask.affine, dtype=float)
             d["statistics"] = {
                 "case": d.get("case", ""),
-                "image": str(image.meta.get("filename_or_obj", "")),
+                **files,
                 **lesion_statistics(np.asarray(mask[0].cpu()), affine, to_world[:3, :3] @ brain + to_world[:3, 3]),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),

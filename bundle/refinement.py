@@ -14,7 +14,7 @@ from bundle.noise import addressed_noise
 
 
 class RefinementResult(NamedTuple):
-    """What the refinement of B images gives; every tensor but ``iterations`` and ``converged`` is B x 1 x H x W (or D x H x W).
+    """What the refinement of B images gives; images are B x 1 x H x W (or D x H x W).
 
     Attributes:
         mask: bool, the lesion mask: the pixels that were still hidden when the image stopped.
@@ -98,7 +98,7 @@ class IterMaskNet(nn.Module):
         """
         slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
         seeds = torch.arange(slices.shape[0], device=image.device)
-        mask = self.refine(slices, slices > image.min(), seeds, None, None, None, None).mask
+        mask = self.refine(slices, slices > image.min(), seeds, None, None, None, None, None).mask
         if image.ndim == 5:
             mask = mask.unflatten(0, (image.shape[0], image.shape[4])).movedim(1, -1)
         return torch.cat([~mask, mask], dim=1).float()
@@ -113,6 +113,7 @@ class IterMaskNet(nn.Module):
         start: Optional[Tensor] = None,
         known_normal: Optional[Tensor] = None,
         known_abnormal: Optional[Tensor] = None,
+        threshold: Optional[Tensor] = None,
     ) -> RefinementResult:
         """Shrink the mask of each image until it stops (paper section 2.3).
 
@@ -126,10 +127,12 @@ class IterMaskNet(nn.Module):
             start: bool, the shape of ``image``: the first mask, in the place of the one from the initial network.
             known_normal: bool, the shape of ``image``: pixels that are never hidden.
             known_abnormal: bool, the shape of ``image``: pixels that are never unmasked.
+            threshold: scalar to use in the place of the calibrated one.
 
         Returns:
             RefinementResult: the masks, reconstructions and course of all images.
         """
+        limit = self.threshold if threshold is None else threshold
         detail = high_frequency(image, self.radius)
         if start is None:
             start = start_mask((image - self.initial(detail).float()) ** 2, brain_mask, self.start_fraction)
@@ -151,7 +154,7 @@ class IterMaskNet(nn.Module):
             visible = torch.where(mask, fill, image)
             reconstructed = self.refiner(torch.cat([visible, detail], dim=1)).float()
             # "not shown to be normal" rather than "abnormal": an error or a threshold that is NaN unmasks nothing
-            shrunk = (~((image - reconstructed) ** 2 <= self.threshold) & mask) | always
+            shrunk = (~((image - reconstructed) ** 2 <= limit) & mask) | always
 
             before = mask.flatten(1).sum(dim=1)
             shrinkage = (before - shrunk.flatten(1).sum(dim=1)) / before.clamp(min=1)

@@ -208,7 +208,7 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
         starts, ends = generate_spatial_bounding_box(mask, lambda x: x > 0)
         sizes = [ends[axis] - starts[axis] for axis in range(3)]
         for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):
-            size = max(1, int(round(self.millimetres / float(spacing))))
+            size = max(1, round(self.millimetres / float(spacing)))
             if sizes[axis] > size:
                 raise InputError(
                     f"{mask.meta.get('filename_or_obj', 'the image')}: what is not zero spans "
@@ -237,7 +237,8 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
 class NormalizeBrainIntensityd(MapTransform):
     """Map 0 to -3 and a high percentile of the brain's intensities to +3, without clipping (paper section 3.1).
 
-    The percentile goes into the meta data as ``intensity_high``, so that :py:class:`bundle.postprocessing.RestoreIntensityd` can undo this.
+    The percentile goes into the meta data as ``intensity_high``, so that
+    :py:class:`bundle.postprocessing.RestoreIntensityd` can undo this.
 
     Args:
         keys: images.

@@ -1,13 +1,9 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Simulate a cohort of healthy people and patients as NIfTI files with a datalist; see bundle/phantom.py."""
-
-import sys
-from pathlib import Path
+"""Simulate a cohort of healthy people and patients: ``python -m scripts.make_phantom FOLDER``, ``--help`` for more."""
 
 import fire
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bundle.phantom import write_cohort  # noqa: E402
+from bundle.phantom import write_cohort
 
 if __name__ == "__main__":
     fire.Fire(write_cohort)

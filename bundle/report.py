@@ -1,0 +1,157 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""One HTML report a run: pictures inside, nothing fetched, to be scrolled through by somebody who reads scans."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from jinja2 import Environment, FileSystemLoader
+from monai.transforms import LoadImage, Orientation
+from PIL import Image
+from torch import nn
+
+from bundle.data import VolumeStream
+from bundle.files import writable_folder, write_whole
+from bundle.pictures import (
+    Volumes,
+    chosen_slices,
+    film_strip,
+    mask_curve,
+    montage,
+    slice_pictures,
+    window_of,
+)
+
+_read = LoadImage(reader=["NibabelReader", "ITKReader"], image_only=True, ensure_channel_first=True)
+_orient = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, **({"quality": 90} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def _inline(picture: Image.Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(_encoded(picture, "JPEG")).decode()
+
+
+def _volume(path: str | Path) -> np.ndarray:
+    return np.asarray(_orient(_read(str(path)))[0])
+
+
+def case_section(folder: Path) -> dict[str, Any]:
+    """What the report shows of a case, made from the files of its folder; its pictures are also written there as PNG.
+
+    Args:
+        folder: of the case, as :py:class:`bundle.postprocessing.SaveCased` writes it.
+
+    Returns:
+        dict: ``statistics``, and pictures as data URLs: ``slices``, ``film``, ``curve`` and ``thumbnail``.
+    """
+    case = folder.name
+    statistics = json.loads((folder / f"{case}_statistics.json").read_text())
+    results = {
+        name: _volume(folder / f"{case}_{name}.nii.gz") for name in ("mask", "error", "reconstruction", "iterations")
+    }
+    image = _orient(_read(statistics["image"]))
+    label = _volume(statistics["label"]) if statistics.get("label") else None
+    spacing = [float(mm) for mm in image.pixdim]
+    volumes = Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)
+
+    window = window_of(volumes)
+    highest_error = float(np.percentile(volumes.error[volumes.image > 0], 99.8))
+    slices = chosen_slices(volumes)
+    largest = int(volumes.mask.sum(axis=(0, 1)).argmax()) if volumes.mask.any() else slices[len(slices) // 2]
+    by_slice = {z: slice_pictures(volumes, z, window, highest_error) for z in slices[::-1]}
+    film = film_strip(volumes, largest, window)
+    curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
+
+    write_whole(folder / f"{case}_slices.png", _encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
+    write_whole(folder / f"{case}_film.png", _encoded(montage([[picture for _, picture in film]]), "PNG"))
+    write_whole(folder / f"{case}_curve.png", _encoded(curve, "PNG"))
+    return {
+        "statistics": statistics,
+        "has_label": label is not None,
+        "thumbnail": _inline(by_slice.get(largest, next(iter(by_slice.values())))["outline"]),
+        "slices": [
+            {"number": z, "pictures": {name: _inline(picture) for name, picture in pictures.items()}}
+            for z, pictures in by_slice.items()
+        ],
+        "film": [{"iteration": iteration, "picture": _inline(picture)} for iteration, picture in film],
+        "film_slice": largest,
+        "curve": _inline(curve),
+    }
+
+
+def write_report(
+    path: Path, sections: Sequence[Mapping[str, Any]], run: Mapping[str, Any], faults: Sequence[str] = ()
+) -> Path:
+    """Write the HTML report of a run.
+
+    Args:
+        path: of the report.
+        sections: of :py:func:`case_section`.
+        run: facts about the run, shown as they are.
+        faults: one sentence for each volume that could not be processed.
+    """
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    page = environment.get_template("report.html").render(
+        sections=sections, run=run, faults=faults, made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    )
+    write_whole(path, page)
+    return path
+
+
+class RunReport:
+    """Make the report of a run: each case when it is done, the page when all are.
+
+    Args:
+        output_dir: of the run; it is made, and found writable, before any work is done.
+        dataset: the volumes of the run.
+        model: the model that is used.
+        weights: the file that it was loaded from.
+        settings: of the run, by name.
+    """
+
+    def __init__(
+        self, output_dir: str, dataset: VolumeStream, model: nn.Module, weights: str, settings: Mapping[str, Any]
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.dataset = dataset
+        self.model = model
+        self.weights = Path(weights)
+        self.settings = settings
+        self.sections: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add_case)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        self.sections.clear()
+        writable_folder(self.output_dir)
+
+    def add_case(self, engine: Engine) -> None:
+        for item in engine.state.batch:
+            self.sections.append(case_section(self.output_dir / item["case"]))
+
+    def write(self, engine: Engine) -> None:
+        run = {
+            "weights": f"{self.weights.name}, SHA-256 {hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16]}",
+            "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
+            "device": str(engine.state.device),
+            **self.settings,
+        }
+        path = write_report(self.output_dir / "report.html", self.sections, run, self.dataset.faults)
+        print(f"\nReport: {path.resolve()}")
