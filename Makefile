@@ -1,0 +1,26 @@
+# Each target is one or two commands that can also be typed; see README.md.
+PYTHON ?= python3.11
+STUDIES ?= demo
+RUN = .venv/bin/python -W ignore -m monai.bundle run
+
+.PHONY: demo test lint label test-label clean
+
+# the main job on three simulated patients
+demo: .venv/installed demo/datalist.json
+	$(RUN) inference --config_file configs/inference.json --datalist demo/datalist.json --output_dir output/demo
+
+test: .venv/installed
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/python -m pytest
+
+demo/datalist.json: | .venv/installed
+	.venv/bin/python -W ignore -m scripts.make_phantom demo --training 0 --validation 0 --patients 3 --seed 900
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet torch==2.13.0
+	.venv/bin/pip install --quiet -r requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-label demo output
