@@ -21,6 +21,7 @@ from monai.transforms import Invertd, MapTransform, SaveImaged
 from monai.transforms.utils import convert_applied_interp_mode
 from skimage import measure
 
+from bundle import __version__
 from bundle.transforms import BACKGROUND
 
 
@@ -187,13 +188,11 @@ class LesionStatisticsd(MapTransform):
     Args:
         keys: of the lesion mask, in the grid of the scan.
         image_key: of the preprocessed image.
-        version: of the bundle.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", version: str = "") -> None:
+    def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
         super().__init__(keys)
         self.image_key = image_key
-        self.version = version
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -214,7 +213,7 @@ class LesionStatisticsd(MapTransform):
                 "refinement": d.get("refinement", {}),
                 "warnings": [sentence for sentence in d.get("warnings", "").split("\n") if sentence],
                 "versions": {
-                    "bundle": self.version,
+                    "bundle": __version__,
                     "monai": monai.__version__,
                     "torch": torch.__version__,
                     "python": platform.python_version(),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from jinja2 import Environment, FileSystemLoader
 from monai.transforms import LoadImage, Orientation
@@ -20,6 +21,7 @@ from PIL import Image
 from torch import nn
 
 from bundle.data import VolumeStream
+from bundle.distributed import gather
 from bundle.files import writable_folder, write_whole
 from bundle.pictures import (
     Volumes,
@@ -147,11 +149,14 @@ class RunReport:
             self.sections.append(case_section(self.output_dir / item["case"]))
 
     def write(self, engine: Engine) -> None:
+        sections, faults = gather(self.sections), gather(self.dataset.faults)
+        if idist.get_rank() != 0:
+            return
         run = {
             "weights": f"{self.weights.name}, SHA-256 {hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16]}",
             "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
             "device": str(engine.state.device),
             **self.settings,
         }
-        path = write_report(self.output_dir / "report.html", self.sections, run, self.dataset.faults)
+        path = write_report(self.output_dir / "report.html", sections, run, faults)
         print(f"\nReport: {path.resolve()}")

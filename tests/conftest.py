@@ -1,10 +1,10 @@
-"""What several tests need: the recorded run of the authors' program, and tiny simulated heads as NIfTI files."""
+"""What several tests need: the recorded run of the authors' program, a small cohort, and a model trained on it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -12,6 +12,8 @@ import torch
 from bundle.checkpoint import convert_reference_state
 from bundle.network import ReconstructionUNet
 from bundle.refinement import IterMaskNet
+from tests.flows import run
+from tests.heads import write_head
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,28 +53,34 @@ def golden_model(golden: dict[str, torch.Tensor], golden_states: dict) -> IterMa
     return model.eval()
 
 
-def simulate_head(seed: int, lesion: bool = False, shape: tuple[int, ...] = (56, 64, 12)) -> tuple[np.ndarray, np.ndarray]:
-    """A textured ellipsoid, a head to no eye but the code's: image (0 outside) and lesion mask."""
-    random = np.random.RandomState(seed)
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij")
-    brain = (x / 0.75) ** 2 + (y / 0.85) ** 2 + (z / 1.1) ** 2 < 1
-    image = 100 + 20 * np.cos(6 * x + random.uniform(0, 6)) * np.cos(5 * y + 3 * z) + random.normal(0, 3, shape)
-    centre = random.uniform(-0.3, 0.3, 3)
-    mask = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 0.04) & (abs(z - centre[2]) < 0.3) & brain & lesion
-    image[mask] += 90
-    return np.where(brain, image, 0).astype(np.int16), mask.astype(np.uint8)
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a datalist: three heads for training, two for validation, two with a lesion for testing."""
+    folder = tmp_path_factory.mktemp("cohort")
+    splits = {
+        "training": [write_head(folder / f"healthy_{i}", f"healthy_{i}", i) for i in range(3)],
+        "validation": [write_head(folder / f"held_out_{i}", f"held_out_{i}", 10 + i) for i in range(2)],
+        "test": [write_head(folder / f"patient_{i}", f"patient_{i}", 20 + i, lesion=True) for i in range(2)],
+    }
+    (folder / "datalist.json").write_text(json.dumps(splits))
+    return folder
 
 
-AFFINE = np.array([[-3.0, 0, 0, 84], [0, -3.0, 0, 96], [0, 0, 6.0, -36], [0, 0, 0, 1]])
-
-
-def write_head(folder: Path, name: str, seed: int, lesion: bool = False, affine: np.ndarray = AFFINE) -> dict[str, str]:
-    """A head as ``<name>_flair.nii.gz`` and, with a lesion, ``<name>_seg.nii.gz``; gives a datalist entry."""
-    folder.mkdir(parents=True, exist_ok=True)
-    image, mask = simulate_head(seed, lesion)
-    entry = {"image": str(folder / f"{name}_flair.nii.gz")}
-    nib.save(nib.Nifti1Image(image, affine), entry["image"])
-    if lesion:
-        entry["label"] = str(folder / f"{name}_seg.nii.gz")
-        nib.save(nib.Nifti1Image(mask, affine), entry["label"])
-    return entry
+@pytest.fixture(scope="session")
+def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a run that trained a model for a few steps and calibrated it."""
+    output = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run(
+            "train",
+            ["train"],
+            dataset_dir=str(cohort),
+            output_dir=str(output),
+            epochs=3,
+            steps_per_epoch=10,
+            val_interval=3,
+            learning_rate=0.005,
+            ema_momentum=0.2,
+        )
+    return output

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from monai.networks.nets import UNet
@@ -43,7 +45,7 @@ def test_recorded_reconstructions_give_every_recorded_mask(golden):
         assert torch.equal(masks[:iterations, image], golden["test/masks"][:iterations, image])
         # it stopped there, and not an iteration earlier: the recorded masks say when
         sizes = golden["test/masks"][:, image].flatten(1).sum(dim=1).tolist()
-        shrunk = [(before - after) / before for before, after in zip(sizes, sizes[1:])]
+        shrunk = [(before - after) / before for before, after in itertools.pairwise(sizes)]
         assert all(ratio >= 0.01 for ratio in shrunk[: iterations - 1])
         assert iterations == len(sizes) or shrunk[iterations - 1] < 0.01
     assert result.converged.all() and len(set(result.iterations.tolist())) > 1
@@ -123,7 +125,12 @@ def test_one_synchronisation_an_iteration(golden, golden_model, iterations, monk
     calls = []
     for name in ("nonzero", "item", "tolist", "__bool__", "cpu"):
         original = getattr(torch.Tensor, name)
-        monkeypatch.setattr(torch.Tensor, name, lambda *a, _n=name, _o=original, **k: (calls.append(_n), _o(*a, **k))[1])
+
+        def spy(*args, _name=name, _original=original, **kwargs):
+            calls.append(_name)
+            return _original(*args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, spy)
     golden_model.max_iterations = iterations
     refine(golden_model, golden)
     assert calls == ["nonzero"] * iterations

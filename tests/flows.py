@@ -1,0 +1,50 @@
+"""Running the bundle's workflows as ``python -m monai.bundle run`` runs them, with networks small enough for a CPU."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+SMALL = {
+    "image_size": 32,
+    "channels": 4,
+    "channel_multipliers": [1, 2],
+    "attention_levels": [False, True],
+    "radius": 4,
+    "batch_size": 4,
+}
+
+
+def workflow(kind: str, files: list[str], **overrides: Any) -> ConfigWorkflow:
+    """A workflow of the configs ``files``; ``kind`` is "train" or "infer"."""
+    return ConfigWorkflow(
+        config_file=[f"configs/{name}.json" for name in files],
+        meta_file="configs/metadata.json",
+        logging_file=None,
+        workflow_type=kind,
+        **{**SMALL, **overrides},
+    )
+
+
+def run(kind: str, files: list[str], **overrides: Any) -> ConfigWorkflow:
+    """Run a workflow from beginning to end, as the tests of MONAI's model zoo do."""
+    flow = workflow(kind, files, **overrides)
+    flow.initialize()
+    assert flow.check_properties() == []
+    flow.run()
+    flow.finalize()
+    return flow
+
+
+def options(**overrides: Any) -> list[str]:
+    """Overrides as they are typed."""
+    return [part for name, value in {**SMALL, **overrides}.items() for part in (f"--{name}", str(value))]
+
+
+def command(run_id: str, files: list[str], launcher: tuple[str, ...] = (), **overrides: Any) -> list[str]:
+    """The command that the README shows."""
+    configs = "[" + ",".join(f"'configs/{name}.json'" for name in files) + "]"
+    bundle = ["-m", "monai.bundle", "run", run_id, "--config_file", configs]
+    return [sys.executable, *launcher, *bundle, *options(**overrides)]

@@ -1,0 +1,264 @@
+"""The workflows from end to end, through MONAI's ``ConfigWorkflow``, on tiny simulated heads."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+import bundle
+from tests.flows import command, options, run, workflow
+from tests.heads import save, write_head
+
+
+def test_training_gives_a_calibrated_model_and_curves(trained):
+    model = torch.load(trained / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in model.values())
+    assert {name.split(".")[0] for name in model} == {"initial", "refiner", "threshold"}
+    assert torch.isfinite(model["threshold"]) and model["threshold"] > 0
+    assert list((trained / "tensorboard").glob("events*"))
+    state = torch.load(trained / "checkpoints" / "state.pt", weights_only=True)
+    assert state["epoch"] == 3 and state["iteration"] == 30
+    assert {"model", "ema", "optimizer", "lr_scheduler"} <= set(state)
+    assert not torch.equal(state["model"]["refiner.out.2.weight"], model["refiner.out.2.weight"]), (
+        "EMA weights are kept"
+    )
+
+
+def test_killed_training_goes_on_where_it_was(cohort, tmp_path):
+    """Killed in the middle of the second epoch and started again, a run ends with the weights of an unbroken one."""
+    settings = {"dataset_dir": str(cohort), "epochs": 4, "steps_per_epoch": 6, "val_interval": 2}
+    run("train", ["train"], **settings, output_dir=str(tmp_path / "unbroken"))
+
+    training = command("training", ["train"], **settings, output_dir=str(tmp_path / "killed"))
+    state = tmp_path / "killed" / "checkpoints" / "state.pt"
+    process = subprocess.Popen(training, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not state.exists():
+        assert process.poll() is None and time.sleep(0.01) is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    saved = torch.load(state, weights_only=True)
+    assert saved["epoch"] < 4
+    finished = subprocess.run(training, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+
+    unbroken, resumed = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("unbroken", "killed"))
+    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+
+
+def test_training_from_a_folder_without_a_datalist(cohort, tmp_path):
+    healthy = tmp_path / "scans"
+    for i in range(3):
+        shutil.copytree(cohort / f"healthy_{i}", healthy / f"healthy_{i}")
+    flow = run(
+        "train",
+        ["train"],
+        dataset_dir=str(healthy),
+        output_dir=str(tmp_path / "out"),
+        epochs=1,
+        steps_per_epoch=1,
+        val_interval=1,
+    )
+    data = [flow.parser.get_parsed_content(f"{part}#dataset#data") for part in ("train", "validate")]
+    assert [len(part) for part in data] == [2, 1]
+    assert not {entry["image"] for entry in data[0]} & {entry["image"] for entry in data[1]}
+
+
+def test_calibration_moves_the_threshold_and_nothing_else(cohort, trained, tmp_path):
+    before = torch.load(trained / "model.pt", weights_only=True)
+    bare = tmp_path / "bare.pt"
+    torch.save({**before, "threshold": torch.tensor(float("nan"))}, bare)
+    run(
+        "train",
+        ["train", "calibrate"],
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(bare),
+        threshold_percentile=95,
+    )
+    after = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    assert after["threshold"] > before["threshold"]
+    assert all(torch.equal(before[name], after[name]) for name in before if name != "threshold")
+    assert (tmp_path / "out" / "threshold.png").stat().st_size > 5000
+
+
+def test_inference_writes_everything_on_the_grid_of_the_scan(trained, tmp_path):
+    entry = write_head(tmp_path / "scans", "patient", 3, lesion=True)
+    run(
+        "infer",
+        ["inference"],
+        image=entry["image"],
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(trained / "model.pt"),
+    )
+    folder = tmp_path / "out" / "patient_flair"
+    scan = nib.load(entry["image"])
+    for name, dtype in (
+        ("mask", np.uint8),
+        ("error", np.float32),
+        ("reconstruction", np.float32),
+        ("iterations", np.uint8),
+    ):
+        result = nib.load(folder / f"patient_flair_{name}.nii.gz")
+        assert result.shape == scan.shape and result.get_data_dtype() == dtype
+        assert np.allclose(result.affine, scan.affine)
+    statistics = json.loads((folder / "patient_flair_statistics.json").read_text())
+    mask = np.asarray(nib.load(folder / "patient_flair_mask.nii.gz").dataobj)
+    assert set(np.unique(mask)) <= {0, 1}
+    assert statistics["lesion_ml"] == pytest.approx(mask.sum() * 3 * 3 * 6 / 1000, abs=1e-3)
+    refinement = statistics["refinement"]
+    assert refinement["threshold"] == pytest.approx(float(torch.load(trained / "model.pt")["threshold"]))
+    assert len(refinement["mask_ml_by_iteration"]) == refinement["iterations"]
+    assert refinement["mask_ml_by_iteration"] == sorted(refinement["mask_ml_by_iteration"], reverse=True)
+    assert statistics["warnings"] == [] and statistics["versions"]["bundle"] == "0.1.0"
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "Not a medical device" in report and "patient_flair" in report
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_path):
+    """A head with its skull on, and the brain mask that makes it usable."""
+    entries = []
+    for i in range(2):
+        entry = write_head(tmp_path / f"subject_{i}", "scan", i)
+        scan = nib.load(entry["image"])
+        image = np.asarray(scan.dataobj)
+        save((image > 0).astype(np.uint8), tmp_path / f"subject_{i}" / "brain.nii.gz")
+        save(np.maximum(image, 7), Path(entry["image"]))
+        entries.append({"image": f"subject_{i}/scan_flair.nii.gz", "brain_mask": f"subject_{i}/brain.nii.gz"})
+    (tmp_path / "list.json").write_text(json.dumps({"test": entries}))
+    run(
+        "infer",
+        ["inference"],
+        datalist=str(tmp_path / "list.json"),
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(trained / "model.pt"),
+    )
+    for i in range(2):
+        case = tmp_path / "out" / f"subject_{i}_scan_flair"
+        brain = np.asarray(nib.load(tmp_path / f"subject_{i}" / "brain.nii.gz").dataobj) > 0
+        # interpolation back to the grid of the scan reaches as far as a pixel of the model, no further
+        far = ~ndimage.binary_dilation(brain, ndimage.generate_binary_structure(3, 3), iterations=3)
+        for name in ("mask", "error", "reconstruction"):
+            assert not np.asarray(nib.load(case / f"{case.name}_{name}.nii.gz").dataobj)[far].any()
+        assert json.loads((case / f"{case.name}_statistics.json").read_text())["warnings"] == []
+
+
+def test_evaluation(cohort, trained, tmp_path):
+    run(
+        "train",
+        ["train", "evaluate"],
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path),
+        ckpt_path=str(trained / "model.pt"),
+        best_possible_step=0.1,
+    )
+    cases = list(csv.DictReader((tmp_path / "cases.csv").open()))
+    assert [case["case"] for case in cases] == ["patient_0_flair", "patient_1_flair"]
+    # the scores are those of the files that were written, in the labels' own grid
+    for i, case in enumerate(cases):
+        mask = np.asarray(nib.load(tmp_path / case["case"] / f"{case['case']}_mask.nii.gz").dataobj) > 0
+        label = np.asarray(nib.load(cohort / f"patient_{i}" / f"patient_{i}_seg.nii.gz").dataobj) > 0
+        assert float(case["dice"]) == pytest.approx(2 * (mask & label).sum() / (mask.sum() + label.sum()), abs=1e-4)
+        z = int(case["largest_slice"])
+        found, lesion = mask[..., z], label[..., z]
+        assert lesion.sum() == label.sum(axis=(0, 1)).max()
+        assert float(case["largest_slice_sensitivity"]) == pytest.approx(
+            (found & lesion).sum() / lesion.sum(), abs=1e-4
+        )
+        slices = list(csv.DictReader((tmp_path / case["case"] / f"{case['case']}_slices.csv").open()))
+        assert len(slices) == label.shape[2]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    free, chosen = summary["label_free"], summary["threshold_chosen_with_test_labels"]
+    assert free["volume"]["dice"]["mean"] == pytest.approx(np.mean([float(case["dice"]) for case in cases]), abs=1e-3)
+    assert 0 < free["healthy_ssim"]["mean"] <= 1
+    assert chosen["error_map"]["volume"]["dice"]["mean"] > 0
+    # a bright lesion on a head without other bright spots: plain thresholding finds it when it may see the labels
+    assert chosen["plain_intensity"]["volume"]["dice"]["mean"] > 0.8
+    assert summary["best_possible_largest_slice_dice"]["number"] == 2
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+
+
+def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    training = command(
+        "training",
+        ["train", "multi_gpu_train"],
+        TORCHRUN,
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path / "model"),
+        epochs=2,
+        steps_per_epoch=3,
+        val_interval=1,
+    )
+    finished = subprocess.run(training, capture_output=True, text=True, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    assert [path.name for path in (tmp_path / "model").glob("*.pt")] == ["model.pt"]
+    assert torch.isfinite(torch.load(tmp_path / "model" / "model.pt", weights_only=True)["threshold"])
+
+    evaluation = command(
+        "evaluation",
+        ["train", "evaluate", "multi_gpu_evaluate"],
+        TORCHRUN,
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path / "scores"),
+        ckpt_path=str(tmp_path / "model" / "model.pt"),
+    )
+    finished = subprocess.run(evaluation, capture_output=True, text=True, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    assert len(list(csv.DictReader((tmp_path / "scores" / "cases.csv").open()))) == 2
+    assert "patient_0" in (tmp_path / "scores" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("files", [["train"], ["train", "calibrate"], ["train", "evaluate"]])
+def test_properties_and_names_for_the_command_line(files, cohort):
+    flow = workflow("train", files, dataset_dir=str(cohort))
+    flow.initialize()
+    assert flow.check_properties() == []
+    names = {"train": "training", "calibrate": "calibration", "evaluate": "evaluation"}
+    assert flow.parser[names[files[-1]]] == flow.parser["run"]
+
+
+def test_the_inferer_can_use_the_exported_model(trained, tmp_path):
+    export = [
+        *(sys.executable, "-m", "monai.bundle", "ckpt_export", "network_def"),
+        *("--filepath", str(tmp_path / "model.ts"), "--ckpt_file", str(trained / "model.pt")),
+        *("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"),
+        *options(),
+    ]
+    finished = subprocess.run(export, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    flow = workflow("infer", ["inference"])
+    flow.initialize()
+    inferer, network = flow.inferer, flow.network_def.eval()
+    network.load_state_dict(torch.load(trained / "model.pt", weights_only=True))
+    exported = torch.jit.load(tmp_path / "model.ts")
+    volume = torch.full((1, 1, 32, 32, 3), -3.0)
+    volume[:, :, 6:26, 6:26] = torch.randn(1, 1, 20, 20, 3)
+    with torch.no_grad():
+        assert torch.allclose(inferer(volume, network), inferer(volume, exported), atol=1e-4)
+
+
+def test_metadata_is_true(trained):
+    metadata = json.loads(Path("configs/metadata.json").read_text())
+    requirements = dict(line.split("==") for line in Path("requirements.txt").read_text().splitlines() if "==" in line)
+    assert metadata["version"] == bundle.__version__ and metadata["version"] in metadata["changelog"]
+    versions = {
+        "monai": metadata["monai_version"],
+        "torch": metadata["pytorch_version"],
+        "numpy": metadata["numpy_version"],
+        **metadata["required_packages_version"],
+    }
+    assert {name: requirements[name] for name in versions} == versions
