@@ -17,8 +17,8 @@ from monai.data import Dataset, IterableDataset, PersistentDataset
 from tqdm import tqdm
 
 from bundle.errors import InputError, input_error
+from bundle.reading import NIFTI
 
-NIFTI = (".nii", ".nii.gz")
 # endings of files that lie beside images and are none
 NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction")
 

@@ -16,7 +16,7 @@ import numpy as np
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from jinja2 import Environment, FileSystemLoader
-from monai.transforms import LoadImage, Orientation
+from monai.transforms import Orientation
 from PIL import Image
 from torch import nn
 
@@ -32,8 +32,8 @@ from bundle.pictures import (
     slice_pictures,
     window_of,
 )
+from bundle.reading import read_volume
 
-_read = LoadImage(reader=["NibabelReader", "ITKReader"], image_only=True, ensure_channel_first=True)
 _orient = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
@@ -48,7 +48,7 @@ def _inline(picture: Image.Image) -> str:
 
 
 def _volume(path: str | Path) -> np.ndarray:
-    return np.asarray(_orient(_read(str(path)))[0])
+    return np.asarray(_orient(read_volume(path))[0])
 
 
 def case_section(folder: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def case_section(folder: Path) -> dict[str, Any]:
     results = {
         name: _volume(folder / f"{case}_{name}.nii.gz") for name in ("mask", "error", "reconstruction", "iterations")
     }
-    image = _orient(_read(statistics["image"]))
+    image = _orient(read_volume(statistics["image"]))
     label = _volume(statistics["label"]) if statistics.get("label") else None
     spacing = [float(mm) for mm in image.pixdim]
     volumes = Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.transforms import Crop, InvertibleTransform, LoadImage, LoadImaged, MapTransform, Pad
+from monai.transforms import Crop, InvertibleTransform, LoadImaged, MapTransform, Pad
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from bundle.errors import InputError
+from bundle.reading import check_same_grid, read_volume
 
 # normalised intensity of everything that is not brain; no brain voxel has it
 BACKGROUND = -3.0
@@ -26,64 +26,11 @@ LARGEST_BRAIN_ML = 2500.0
 LARGEST_BRAIN_MM = 215.0
 
 
-def _check_volume(volume: MetaTensor, path: Any, key: Hashable) -> None:
-    """Refuse a volume that is not 3D, not finite or has no position in space."""
-    shape = tuple(volume.shape[1:])
-    if volume.shape[0] != 1 or len(shape) != 3:
-        shape = shape if volume.shape[0] == 1 else (*shape, volume.shape[0])
-        raise InputError(
-            f"{path}: the {key} is not one 3D volume (its shape is {' x '.join(map(str, shape))}); "
-            "give a single 3D volume, for instance one time point or one contrast."
-        )
-    if not bool(torch.isfinite(volume).all()):
-        raise InputError(f"{path}: the {key} holds NaN or infinite values; replace them (by 0 outside the brain).")
-    affine = np.asarray(volume.affine, dtype=float)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise InputError(
-            f"{path}: the affine in the header is singular, so voxels have no position in space; "
-            "correct the header (sform or qform)."
-        )
-
-
-def _corner_distance(first: MetaTensor, second: MetaTensor) -> float:
-    """Largest distance in millimetres between the same corner voxels of two volumes of one shape."""
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.shape[1:]], indexing="ij")).reshape(3, -1)
-    difference = np.asarray(first.affine, dtype=float) - np.asarray(second.affine, dtype=float)
-    return float(np.linalg.norm(difference[:3, :3] @ corners + difference[:3, 3:], axis=0).max())
-
-
-def _load(loader: LoadImage, path: Any, key: Hashable) -> MetaTensor:
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file or folder; check the path of the {key}.")
-    try:
-        volume = loader(path)
-    except Exception as error:
-        # readers raise many kinds of exception, their messages run over many lines
-        raise InputError(
-            f"{path}: cannot be read as an image ({type(error).__name__}); "
-            "give a NIfTI file or a folder with one DICOM series."
-        ) from error
-    _check_volume(volume, path, key)
-    return volume
-
-
-def _check_same_grid(volume: MetaTensor, path: Any, key: Hashable, image: MetaTensor) -> None:
-    if volume.shape != image.shape:
-        raise InputError(
-            f"{path}: the shape of the {key} ({' x '.join(map(str, volume.shape[1:]))}) is not that of its image "
-            f"({' x '.join(map(str, image.shape[1:]))}); give a {key} on the grid of the image."
-        )
-    if _corner_distance(volume, image) > 0.5 * float(affine_to_spacing(image.affine).max()):
-        raise InputError(
-            f"{path}: the {key} lies elsewhere in space than its image (their affines differ); "
-            f"resample the {key} to the grid of the image."
-        )
-
-
 class LoadVolumed(LoadImaged):
     """Load one 3D volume a key, channel first, and refuse unusable ones in one clear sentence.
 
-    NIfTI is read with nibabel, a folder with a DICOM series with ITK. All keys must lie on the grid of the first one.
+    See :py:func:`bundle.reading.read_volume`. All keys must lie on the grid of the first one. A kind of ``LoadImaged``,
+    because MONAI Label looks for one.
 
     Args:
         keys: of the paths, the image first.
@@ -95,21 +42,14 @@ class LoadVolumed(LoadImaged):
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(
-            keys,
-            reader=["NibabelReader", "ITKReader"],
-            ensure_channel_first=True,
-            allow_missing_keys=allow_missing_keys,
-        )
+        super().__init__(keys, allow_missing_keys=allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:
         d = dict(data)
-        # the attribute may have been switched by a host application; one kind of return value is enough here
-        self._loader.image_only = True
         first: MetaTensor | None = None
         for key in self.key_iterator(d):
             path = d[key]
-            d[key] = _load(self._loader, path, key)
+            d[key] = read_volume(path, str(key))
             if first is None:
                 first = d[key]
                 if float(first.min()) == float(first.max()):
@@ -117,7 +57,7 @@ class LoadVolumed(LoadImaged):
                         f"{path}: the {key} is empty (every voxel is {float(first.min()):g}); export it again."
                     )
             else:
-                _check_same_grid(d[key], path, key, first)
+                check_same_grid(d[key], path, str(key), first)
         return d
 
 
@@ -138,7 +78,6 @@ class BrainMaskd(MapTransform):
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
         super().__init__(keys)
         self.mask_key = mask_key
-        self.loader = LoadImage(reader=["NibabelReader", "ITKReader"], image_only=True, ensure_channel_first=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -149,8 +88,8 @@ class BrainMaskd(MapTransform):
             if given is None:
                 mask = image > 0
             else:
-                mask = _load(self.loader, given, "brain mask")
-                _check_same_grid(mask, given, "brain mask", image)
+                mask = read_volume(given, "brain mask")
+                check_same_grid(mask, given, "brain mask", image)
                 mask = mask > 0
             count = int(mask.sum())
             if count < FEWEST_BRAIN_VOXELS:
