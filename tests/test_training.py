@@ -1,0 +1,91 @@
+import numpy as np
+import torch
+from ignite.engine import Engine
+from monai.data import DataLoader, Dataset
+from monai.transforms import Compose, RandFlipd
+
+from bundle.frequency import high_frequency
+from bundle.refinement import IterMaskNet
+from bundle.training import PrepareMaskedBatch, ReconstructionLoss, ReconstructionPair, SeedEpoch, TrainingState
+
+
+def image_batch() -> torch.Tensor:
+    image = torch.full((6, 1, 48, 48), -3.0)
+    image[:, :, 8:40, 8:40] = torch.randn(6, 1, 32, 32).clamp(min=-2.9)
+    return image
+
+
+def test_batches_hide_brain_behind_noise():
+    image = image_batch()
+    inputs, label = PrepareMaskedBatch(radius=6)({"image": image})
+    mask = label[:, 1:] > 0
+    assert torch.equal(label[:, :1], image) and mask.flatten(1).any(dim=1).all()
+    assert not (mask & (image == -3)).any()
+    assert torch.equal(inputs[:, :1][~mask], image[~mask])
+    hidden = inputs[:, :1][mask]
+    assert abs(hidden.mean()) < 0.1 and abs(hidden.std() - 1) < 0.1
+    assert torch.allclose(inputs[:, 1:], high_frequency(image, 6), atol=1e-5)
+    again, _ = PrepareMaskedBatch(radius=6)({"image": image})
+    assert not torch.equal(again, inputs)
+
+
+def test_each_network_gets_its_own_input_and_loss():
+    class Echo(torch.nn.Module):
+        def forward(self, x):
+            return x.sum(dim=1, keepdim=True)
+
+    pair = ReconstructionPair(IterMaskNet(Echo(), Echo()))
+    inputs = torch.randn(2, 2, 4, 4)
+    pred = pair(inputs)
+    assert torch.equal(pred[:, :1], inputs[:, 1:]) and torch.equal(pred[:, 1:], inputs.sum(dim=1, keepdim=True))
+    label = torch.stack([torch.zeros(2, 4, 4), torch.ones(2, 4, 4)], dim=1)
+    assert torch.allclose(ReconstructionLoss()(pred, label), pred.square().mean())
+
+
+def drawn(every_epoch: bool, start: int = 0) -> list[list]:
+    """What the epochs of a run see: order and flips of the data, and random numbers."""
+    data = [{"image": np.arange(4, dtype=np.float32)[None] + 10 * i} for i in range(6)]
+    dataset = Dataset(data, Compose([RandFlipd("image", prob=0.5)]))
+    loader = DataLoader(dataset, batch_size=2, sampler=torch.utils.data.RandomSampler(dataset))
+    seen: list[list] = []
+    engine = Engine(lambda _, batch: seen[-1].append((batch["image"].tolist(), torch.rand(1).item(), np.random.rand())))
+    engine.data_loader = loader
+    engine.add_event_handler("EPOCH_STARTED", lambda _: seen.append([]))
+    SeedEpoch(3, every_epoch).attach(engine)
+    engine.state.max_epochs, engine.state.epoch_length = 3, 3
+
+    def resume(e):
+        e.state.epoch, e.state.iteration = start, 3 * start
+
+    engine.add_event_handler("STARTED", resume)
+    engine.run(loader, max_epochs=3)
+    return seen
+
+
+def test_an_epoch_is_a_function_of_seed_and_number():
+    whole = drawn(every_epoch=True)
+    assert whole[0] != whole[1]
+    assert drawn(every_epoch=True, start=1) == whole[1:]
+    same = drawn(every_epoch=False)
+    assert same[0] == same[1]
+
+
+def test_state_is_written_whole_and_read_back(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    weights = model.weight.detach().clone()
+    path = tmp_path / "state.pt"
+    engine = Engine(lambda *_: None)
+    engine.state.device = torch.device("cpu")
+    TrainingState(str(path), {"model": model}, interval=2).attach(engine)
+    engine.run([0, 0], max_epochs=3)
+    assert torch.load(path, weights_only=True)["epoch"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+    torch.nn.init.zeros_(model.weight)
+    epochs = []
+    second = Engine(lambda e, _: epochs.append(e.state.epoch))
+    second.state.device = torch.device("cpu")
+    second.state.max_epochs, second.state.epoch_length = 3, 2
+    TrainingState(str(path), {"model": model}).attach(second)
+    second.run([0, 0], max_epochs=3)
+    assert torch.equal(model.weight, weights) and epochs == [3, 3]
