@@ -13,6 +13,13 @@ test: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/python -m pytest
 
+# MONAI Label on a folder of volumes: make label STUDIES=folder
+label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
+	.venv-label/bin/python -W ignore -m scripts.start_label $(STUDIES)
+
+test-label: .venv/installed .venv-label/installed
+	.venv/bin/python -m pytest tests/label
+
 demo/datalist.json: | .venv/installed
 	.venv/bin/python -W ignore -m scripts.make_phantom demo --training 0 --validation 0 --patients 3 --seed 900
 
@@ -20,6 +27,13 @@ demo/datalist.json: | .venv/installed
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet torch==2.13.0
 	.venv/bin/pip install --quiet -r requirements.txt
+	touch $@
+
+.venv-label/installed: requirements-label.txt
+	$(PYTHON) -m venv .venv-label
+	.venv-label/bin/pip install --quiet torch==2.13.0
+	.venv-label/bin/pip install --quiet --no-deps torchvision==0.28.0 monailabel==0.8.5 pydicom-seg==0.4.1 timeloop==1.0.2
+	.venv-label/bin/pip install --quiet -r requirements-label.txt
 	touch $@
 
 clean:
