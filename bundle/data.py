@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from glob import glob
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -20,7 +20,7 @@ from bundle.errors import InputError, input_error
 from bundle.reading import NIFTI
 
 # endings of files that lie beside images and are none
-NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction")
+NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations")
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,10 @@ def inference_data(
     datalist: str = "",
     split: str = "test",
     pattern: str = "**/*",
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """List the volumes to segment, each with a unique name under "case".
+
+    This is a generator, so that a workflow can be built and checked where no data are yet.
 
     Args:
         image: a NIfTI file, a folder of NIfTI files, or a folder with one DICOM series; goes before the others.
@@ -152,15 +154,16 @@ def inference_data(
         InputError: when there is nothing to segment.
     """
     if not image and datalist:
-        return read_datalist(datalist, split)
+        yield from read_datalist(datalist, split)
+        return
     source = image or dataset_dir
     path = Path(source)
     if not path.exists():
         raise InputError(f"{source}: no such file or folder; give a scan, or a folder of scans, as --image.")
     volumes = [source]
-    if path.is_dir():
-        # a folder without any NIfTI file is read as one DICOM series
-        volumes = _volumes_in(path, pattern) or ([source] if any(path.iterdir()) else [])
+    # a folder that has files, but no NIfTI file, is read as one DICOM series
+    if path.is_dir() and (_volumes_in(path, "**/*") or not any(path.iterdir())):
+        volumes = _volumes_in(path, pattern)
     if not volumes:
         raise InputError(
             f"{source}: no image found with the pattern {pattern}; give a folder with NIfTI or DICOM files."
@@ -170,8 +173,8 @@ def inference_data(
             f"{brain_mask}: one brain mask was given for {len(volumes)} images; "
             'list each image with its "brain_mask" in a datalist.'
         )
-    entries = [{"image": volume, **({"brain_mask": brain_mask} if brain_mask else {})} for volume in volumes]
-    return _with_case_names(entries)
+    mask = {"brain_mask": brain_mask} if brain_mask else {}
+    yield from _with_case_names([{"image": volume, **mask} for volume in volumes])
 
 
 class SliceDataset(Dataset):
@@ -236,12 +239,14 @@ class VolumeStream(IterableDataset):
         progress: whether to show a progress bar over the volumes.
     """
 
-    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, progress: bool = True) -> None:
+    def __init__(self, data: Iterable[dict[str, Any]], transform: Callable, progress: bool = True) -> None:
         super().__init__(data, transform)
         self.progress = progress
         self.faults: list[str] = []
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.faults.clear()
+        self.data = list(self.data)
         for entry in tqdm(self.data, "Volumes", unit="volume", disable=not self.progress):
             try:
                 yield self.transform(entry)

@@ -237,7 +237,8 @@ class LesionFreeSlicesd(MapTransform):
     Args:
         keys: volumes, slices along the last axis; left without any slice where none qualifies.
         mask_key: of the brain mask.
-        label_key: of the lesion mask; a volume without one is taken for lesion-free.
+        label_key: of the lesion mask, which needs to share the slices only, so that it can keep the pixels of the scan
+            and the smallest lesion with them; a volume without one is taken for lesion-free.
         margin: slices to leave out on either side of a slice with a lesion.
         smallest_brain: least brain area, as a share of the volume's largest.
     """

@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from tests.flows import workflow
+
+CONFIGS = sorted(Path(__file__).resolve().parents[1].glob("configs/*.json"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_json_is_written_as_the_model_zoo_wants_it(path):
+    text = path.read_text()
+    assert text == json.dumps(json.loads(text), indent=4) + "\n"
+
+
+def test_training_and_inference_build_the_same_model():
+    train, inference = (json.loads(Path(f"configs/{name}.json").read_text()) for name in ("train", "inference"))
+    assert train["network_def"] == inference["network_def"]
+    shared = set(train) & set(inference) - {"imports", "dataset_dir", "datalist", "output_dir", "batch_size"}
+    shared -= {"initialize", "run", "finalize", "network"}
+    assert {name: train[name] for name in shared} == {name: inference[name] for name in shared}
+
+
+def test_the_published_network_is_an_override_away():
+    parser = ConfigParser()
+    parser.read_config("configs/inference.json")
+    parser["channels"] = 32
+    model = parser.get_parsed_content("network_def")
+    assert sum(p.numel() for p in model.refiner.parameters()) == pytest.approx(5.9e6, rel=0.01)
+
+
+def test_the_shipped_weights_fit_and_are_calibrated():
+    parser = ConfigParser()
+    parser.read_config("configs/inference.json")
+    model = parser.get_parsed_content("network_def")
+    path = Path("models/model.pt")
+    state = torch.load(path, weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    assert [p.name for p in Path("models").glob("*.pt")] == ["model.pt"] and path.stat().st_size <= 25e6
+    model.load_state_dict(state)
+    assert float(model.threshold) > 0
+    assert all(v.dtype == torch.float32 for name, v in state.items() if "running" in name)
+
+
+def test_a_network_is_swapped_in_the_config_alone():
+    unet = {"_target_": "monai.networks.nets.UNet", "spatial_dims": 2, "out_channels": 1}
+    unet |= {"channels": [8, 16], "strides": [2]}
+    flow = workflow(
+        "infer",
+        ["inference"],
+        **{"network_def#initial": {**unet, "in_channels": 1}, "network_def#refiner": {**unet, "in_channels": 2}},
+    )
+    flow.initialize()
+    network = flow.network_def.eval()
+    assert type(network.refiner).__name__ == "UNet"
+    network.threshold.fill_(1.0)
+    volume = torch.full((1, 1, 32, 32, 2), -3.0)
+    volume[:, :, 8:24, 8:24] = torch.randn(1, 1, 16, 16, 2)
+    with torch.no_grad():
+        assert flow.inferer(volume, network).shape == (1, 4, 32, 32, 2)
+
+
+def test_inference_properties():
+    flow = workflow("infer", ["inference"])
+    flow.initialize()
+    assert flow.check_properties() == []
+    assert flow.parser["inference"] == flow.parser["run"]
+
+
+def monai_bundle(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "monai.bundle", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr + done.stdout
+
+
+def test_metadata_follows_the_schema():
+    """The schema lies beside the tests: the release page that it comes from cannot be reached from everywhere."""
+    said = monai_bundle(
+        *("verify_metadata", "--meta_file", "configs/metadata.json"),
+        *("--filepath", "tests/data/meta_schema_20240725.json"),
+    )
+    assert "metadata is verified with no error" in said
+
+
+def test_shapes_and_types_are_those_of_the_metadata():
+    files = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
+    said = monai_bundle("verify_net_in_out", "network_def", *files)
+    assert "data shape of network is verified with no error" in said
+
+
+def test_the_model_exports_to_torchscript(tmp_path):
+    files = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
+    target = str(tmp_path / "model.ts")
+    monai_bundle("ckpt_export", "network_def", "--filepath", target, "--ckpt_file", "models/model.pt", *files)
+    image = torch.full((1, 1, 32, 32), -3.0)
+    image[..., 8:24, 8:24] = torch.randn(16, 16)
+    assert torch.jit.load(target)(image).shape == (1, 2, 32, 32)

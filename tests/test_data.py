@@ -1,0 +1,108 @@
+import json
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from bundle.data import SliceDataset, VolumeStream, inference_data, read_datalist, training_data
+from bundle.errors import InputError
+from tests.heads import save, simulate_head, write_head
+
+
+def slices_transform():
+    parser = ConfigParser()
+    parser.read_config("configs/train.json")
+    parser["image_size"] = 32
+    return parser.get_parsed_content("train#preprocessing")
+
+
+def test_datalist_paths_are_relative_to_the_file(tmp_path):
+    entry = {"image": "a/x.nii.gz", "label": "/far/y.nii.gz", "brain_mask": "../m.nii.gz", "age": 7}
+    (tmp_path / "list.json").write_text(json.dumps({"test": [entry]}))
+    (read,) = read_datalist(str(tmp_path / "list.json"), "test")
+    assert read["image"] == str(tmp_path / "a" / "x.nii.gz") and read["label"] == "/far/y.nii.gz"
+    assert read["brain_mask"].endswith("m.nii.gz") and read["age"] == 7 and read["case"] == "x"
+
+
+def test_cases_of_one_name_are_told_apart(tmp_path):
+    for subject in ("a/1", "a/2", "b/1"):
+        write_head(tmp_path / subject, "scan", 0)
+    cases = inference_data(image=str(tmp_path))
+    assert [case["case"] for case in cases] == ["a_1_scan_flair", "a_2_scan_flair", "b_1_scan_flair"]
+
+
+def test_folders_hold_images_and_their_masks(tmp_path):
+    """Neither labels nor the results of an earlier run are taken for images."""
+    head = write_head(tmp_path / "one", "one", 0, lesion=True)
+    for name in ("one_mask", "one_error", "one_reconstruction", "one-seg", "seg", "one_iterations"):
+        save(simulate_head(0)[0], tmp_path / "one" / f"{name}.nii.gz")
+    assert [case["image"] for case in inference_data(image=str(tmp_path))] == [head["image"]]
+    with pytest.raises(InputError, match="no image found"):
+        list(inference_data(image=str(tmp_path), pattern="**/*_t1.nii.gz"))
+
+
+def test_one_brain_mask_for_many_images_is_refused(tmp_path):
+    for i in range(2):
+        write_head(tmp_path, str(i), i)
+    with pytest.raises(InputError, match="one brain mask was given for 2 images"):
+        list(inference_data(image=str(tmp_path), brain_mask="mask.nii.gz"))
+
+
+def test_subjects_are_never_split(tmp_path):
+    """Both scans of a subject are on the same side, whatever the seed."""
+    for subject in range(6):
+        for visit in range(2):
+            write_head(tmp_path / f"subject_{subject}", f"visit_{visit}", subject)
+    for seed in range(5):
+        options = {"dataset_dir": str(tmp_path), "datalist": "", "validation_fraction": 0.34, "seed": seed}
+        training, validation = (training_data(split=split, **options) for split in ("training", "validation"))
+        sides = [{entry["image"].split("/")[-2] for entry in side} for side in (training, validation)]
+        assert len(training) == 8 and len(validation) == 4 and not sides[0] & sides[1]
+
+
+def test_slices_have_no_lesion_and_are_limited_evenly(tmp_path):
+    data = [write_head(tmp_path, str(i), i, lesion=i == 1) for i in range(2)]
+    whole = SliceDataset([{"image": entry["image"]} for entry in data], slices_transform())
+    free = SliceDataset(data, slices_transform())
+    lesion_slices = simulate_head(1, lesion=True)[1].any(axis=(0, 1)).sum()
+    assert len(whole) - len(free) >= lesion_slices + 2
+    assert free[0]["image"].shape == (1, 32, 32)
+    few = SliceDataset(data, slices_transform(), limit=4)
+    assert len(few) == 4 and torch.equal(few[0]["image"], free[0]["image"])
+    doubled = SliceDataset(data, slices_transform(), slice_transform=lambda d: {"image": 2 * d["image"]})
+    assert torch.equal(doubled[3]["image"], 2 * free[3]["image"])
+
+
+def test_cached_volumes_are_not_read_again(tmp_path):
+    data = [write_head(tmp_path / "scans", "one", 0)]
+    first = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "scans" / "one_flair.nii.gz").unlink()
+    again = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again))
+
+
+def test_no_slice_left(tmp_path):
+    entry = write_head(tmp_path, "one", 0)
+    entry["label"] = save((simulate_head(0)[0] > 0).astype("uint8"), tmp_path / "all_seg.nii.gz")
+    with pytest.raises(InputError, match="no lesion-free slice remains"):
+        SliceDataset([entry], slices_transform())
+
+
+def test_a_stream_passes_over_unusable_volumes():
+    def transform(entry):
+        if entry["case"] == "bad":
+            raise RuntimeError("MONAI's wrapping") from InputError("bad.nii.gz: at fault; mend it.")
+        return entry
+
+    stream = VolumeStream([{"case": "a"}, {"case": "bad"}, {"case": "b"}], transform, progress=False)
+    assert [item["case"] for item in stream] == ["a", "b"]
+    with pytest.raises(InputError, match=r"1 of 3 volumes failed.*\n  bad.nii.gz: at fault"):
+        stream.check()
+    list(stream)
+    assert len(stream.faults) == 1
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    stream = VolumeStream([{"case": "a"}], lambda _: 1 / 0, progress=False)
+    with pytest.raises(ZeroDivisionError):
+        list(stream)
