@@ -71,7 +71,7 @@ def start(
     """Start the server; it runs until it is stopped.
 
     Args:
-        studies: folder with skull-stripped NIfTI volumes.
+        studies: folder with skull-stripped NIfTI volumes, or the address of a DICOMweb server.
         port: to listen on.
         host: to listen on; only this machine by default.
         work_dir: where the app, and links to volumes in subfolders, are kept.
@@ -79,7 +79,8 @@ def start(
     _make_torchvision_importable()
     root, work = Path.cwd(), Path(work_dir).resolve()
     app = _make_app(root, work)
-    data = _make_studies(Path(studies).resolve(), work / "studies")
+    address = studies.startswith(("http://", "https://"))
+    data = studies if address else _make_studies(Path(studies).resolve(), work / "studies")
     settings = {"models": NAME, "zoo_source": "ngc", "sam2": "false", "skip_trainers": "true"}
     options = [part for name, value in settings.items() for part in ("--conf", name, value)]
     print(f"Studies: {data}\nServer: http://{host}:{port}", flush=True)
