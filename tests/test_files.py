@@ -1,6 +1,6 @@
 import pytest
 
-from bundle.errors import InputError, input_error
+from bundle.errors import InputError
 from bundle.files import writable_folder, write_whole
 
 
@@ -20,15 +20,3 @@ def test_folders(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         writable_folder(tmp_path / "file" / "folder")
-
-
-def test_the_fault_is_found_behind_other_exceptions():
-    fault = InputError("scan.nii.gz: at fault; mend it.")
-    try:
-        try:
-            raise fault
-        except InputError as error:
-            raise RuntimeError("applying transform") from error
-    except RuntimeError as outer:
-        assert input_error(outer) is fault
-    assert input_error(RuntimeError("ours")) is None and input_error(None) is None

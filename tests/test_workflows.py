@@ -18,7 +18,8 @@ from scipy import ndimage
 
 import bundle
 from tests.flows import command, options, run, workflow
-from tests.heads import save, write_head
+from tests.heads import AFFINE, save, simulate_head, write_head
+from tests.test_reading import write_dicom
 
 
 def test_training_gives_a_calibrated_model_and_curves(trained):
@@ -152,6 +153,21 @@ def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_pat
         for name in ("mask", "error", "reconstruction"):
             assert not np.asarray(nib.load(case / f"{case.name}_{name}.nii.gz").dataobj)[far].any()
         assert json.loads((case / f"{case.name}_statistics.json").read_text())["warnings"] == []
+
+
+def test_inference_of_a_dicom_series(trained, tmp_path):
+    """The mask of a DICOM series is the mask of the same scan as NIfTI, at the same place in the world."""
+    image, _ = simulate_head(3, lesion=True)
+    write_dicom(image, AFFINE, tmp_path / "series")
+    save(image, tmp_path / "scan.nii.gz")
+    checkpoint = str(trained / "model.pt")
+    for source in ("series", "scan.nii.gz"):
+        run(
+            "infer", ["inference"], image=str(tmp_path / source), output_dir=str(tmp_path / "out"), ckpt_path=checkpoint
+        )
+    masks = [nib.load(tmp_path / "out" / name / f"{name}_mask.nii.gz") for name in ("series", "scan")]
+    assert np.array_equal(*(np.asarray(mask.dataobj) for mask in masks)) and np.asarray(masks[0].dataobj).any()
+    assert np.allclose(masks[0].affine, masks[1].affine) and np.allclose(masks[0].affine, AFFINE)
 
 
 def test_evaluation(cohort, trained, tmp_path):
