@@ -15,6 +15,7 @@ from monai.metrics import CumulativeIterationMetric
 from torch import Tensor, nn
 
 from bundle.files import writable_folder, write_whole
+from bundle.refinement import reconstruction_error
 
 
 def healthy_threshold(errors: Tensor, percentile: float) -> Tensor:
@@ -36,16 +37,18 @@ class ThresholdMetric(CumulativeIterationMetric):
 
     Args:
         percentile: see :py:func:`healthy_threshold`.
+        contrast: in which direction lesions differ, see :py:func:`bundle.refinement.reconstruction_error`.
 
     It is called with predictions and labels as :py:mod:`bundle.training` shapes them.
     """
 
-    def __init__(self, percentile: float = 80.0) -> None:
+    def __init__(self, percentile: float = 80.0, contrast: str = "any") -> None:
         super().__init__()
         self.percentile = percentile
+        self.contrast = contrast
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor) -> Tensor:
-        error = (y_pred[:, 1:].float() - y[:, :1]).square()
+        error = reconstruction_error(y[:, :1], y_pred[:, 1:].float(), self.contrast)
         return error[y[:, 1:] > 0]
 
     def aggregate(self) -> Tensor:

@@ -15,7 +15,7 @@ from torch import nn
 
 from bundle.frequency import high_frequency
 from bundle.metrics import healthy_ssim
-from bundle.refinement import start_mask
+from bundle.refinement import reconstruction_error, start_mask
 from bundle.transforms import BACKGROUND
 
 
@@ -178,7 +178,8 @@ def best_possible_dice(
     """
     brain = image > BACKGROUND
     seeds = torch.arange(len(image), device=image.device)
-    error = (image - model.initial(high_frequency(image, model.radius)).float()) ** 2
+    initial = model.initial(high_frequency(image, model.radius)).float()
+    error = reconstruction_error(image, initial, model.contrast)
     best = torch.zeros(len(image), device=image.device)
     for fraction in fractions:
         mask = start_mask(error, brain, fraction)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bundle.errors import InputError
+from bundle.refinement import reconstruction_error
 from bundle.transforms import BACKGROUND
 
 
@@ -39,8 +40,9 @@ class IterativeMaskInferer(Inferer):
 
         Returns:
             Tensor: B x 4 x H x W x D, float32: the lesion mask (0 or 1), the squared error of the last reconstruction
-            within the brain, that reconstruction, and for how many iterations each voxel was hidden. Its meta data
-            gain ``threshold`` (the one used) and ``refinement_seconds``, lists with one entry a volume.
+            within the brain (in the direction of the network's ``contrast``), that reconstruction, and for how many
+            iterations each voxel was hidden. Its meta data gain ``threshold`` (the one used) and
+            ``refinement_seconds``, lists with one entry a volume.
 
         Raises:
             InputError: when the network's threshold is not calibrated.
@@ -59,7 +61,7 @@ class IterativeMaskInferer(Inferer):
             for image, numbers in zip(slices.split(self.batch_size), seeds.split(self.batch_size)):
                 brain = image > BACKGROUND
                 found = network.refine(image, brain, numbers, None, None, None, None, None)
-                error = (image - found.reconstruction) ** 2 * brain
+                error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
                 channels = [found.mask, error, found.reconstruction, found.hidden_iterations]
                 results.append(torch.cat([channel.float() for channel in channels], dim=1))
                 bar.update(len(image))

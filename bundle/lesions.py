@@ -40,7 +40,9 @@ def smooth_noise(shape: tuple[int, ...], scale: float, random: np.random.RandomS
     coarse = [int(np.ceil(2 * size / scale)) + 4 for size in shape]
     field = ndimage.gaussian_filter(random.standard_normal(coarse).astype(np.float32), 1.4)
     zoomed = F.interpolate(torch.from_numpy(field)[None, None], size=shape, mode="trilinear", align_corners=True)
-    return ((zoomed - zoomed.mean()) / zoomed.std())[0, 0].numpy()
+    # numpy's sums, unlike torch's, do not depend on the number of threads: a person is the same everywhere
+    values = zoomed[0, 0].numpy()
+    return (values - values.mean()) / values.std()
 
 
 def _soft(inside: np.ndarray, width: float) -> np.ndarray:

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from bundle.frequency import high_frequency
 from bundle.noise import addressed_noise
 
+CONTRASTS = ("any", "bright", "dark")
+
 
 class RefinementResult(NamedTuple):
     """What the refinement of B images gives; images are B x 1 x H x W (or D x H x W).
@@ -30,6 +32,26 @@ class RefinementResult(NamedTuple):
     hidden_iterations: Tensor
     iterations: Tensor
     converged: Tensor
+
+
+def reconstruction_error(image: Tensor, reconstruction: Tensor, contrast: str) -> Tensor:
+    """Squared difference, counted only where the image differs in the direction in which lesions do.
+
+    Args:
+        image: any shape.
+        reconstruction: the shape of ``image``.
+        contrast: "any" for the published error; "bright" to count only what is brighter than its reconstruction, as
+            lesions are in FLAIR; "dark" to count only what is darker.
+
+    Returns:
+        Tensor: the shape of ``image``, not negative.
+    """
+    difference = image - reconstruction
+    if contrast == "bright":
+        difference = difference.clamp(min=0.0)
+    elif contrast == "dark":
+        difference = difference.clamp(max=0.0)
+    return difference**2
 
 
 def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
@@ -65,6 +87,10 @@ class IterMaskNet(nn.Module):
         start_fraction: share of the brain hidden at the first iteration.
         stop_ratio: an image stops when its mask shrinks by less than this share of itself.
         max_iterations: cap on the iterations of an image.
+        contrast: in which direction lesions differ: "bright", "dark" or "any", see :py:func:`reconstruction_error`.
+
+    Raises:
+        ValueError: when ``contrast`` is none of these.
     """
 
     def __init__(
@@ -75,14 +101,18 @@ class IterMaskNet(nn.Module):
         start_fraction: float = 0.6,
         stop_ratio: float = 0.01,
         max_iterations: int = 50,
+        contrast: str = "any",
     ) -> None:
         super().__init__()
+        if contrast not in CONTRASTS:
+            raise ValueError(f"contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}.")
         self.initial = initial
         self.refiner = refiner
         self.radius = float(radius)
         self.start_fraction = float(start_fraction)
         self.stop_ratio = float(stop_ratio)
         self.max_iterations = int(max_iterations)
+        self.contrast = contrast
         # squared error above which a hidden pixel stays hidden
         self.register_buffer("threshold", torch.tensor(float("nan")))
 
@@ -135,7 +165,8 @@ class IterMaskNet(nn.Module):
         limit = self.threshold if threshold is None else threshold
         detail = high_frequency(image, self.radius)
         if start is None:
-            start = start_mask((image - self.initial(detail).float()) ** 2, brain_mask, self.start_fraction)
+            error = reconstruction_error(image, self.initial(detail).float(), self.contrast)
+            start = start_mask(error, brain_mask, self.start_fraction)
         always = torch.zeros_like(brain_mask) if known_abnormal is None else known_abnormal & brain_mask
         mask = (start & brain_mask) | always
         if known_normal is not None:
@@ -154,7 +185,8 @@ class IterMaskNet(nn.Module):
             visible = torch.where(mask, fill, image)
             reconstructed = self.refiner(torch.cat([visible, detail], dim=1)).float()
             # "not shown to be normal" rather than "abnormal": an error or a threshold that is NaN unmasks nothing
-            shrunk = (~((image - reconstructed) ** 2 <= limit) & mask) | always
+            error = reconstruction_error(image, reconstructed, self.contrast)
+            shrunk = (~(error <= limit) & mask) | always
 
             before = mask.flatten(1).sum(dim=1)
             shrinkage = (before - shrunk.flatten(1).sum(dim=1)) / before.clamp(min=1)

@@ -16,6 +16,7 @@ from monai.engines import PrepareBatch
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
+from bundle.corruption import synthetic_lesions
 from bundle.errors import InputError
 from bundle.frequency import high_frequency
 from bundle.masking import training_masks
@@ -27,15 +28,20 @@ class PrepareMaskedBatch(PrepareBatch):
 
     Args:
         radius: of the low frequencies that the high-frequency image lacks.
-        **masking: hyper-parameters of :py:func:`bundle.masking.training_masks`.
+        masks: hyper-parameters of :py:func:`bundle.masking.training_masks`.
+        lesions: hyper-parameters of :py:func:`bundle.corruption.synthetic_lesions`; the networks then see images into
+            which lesions were painted, and are to give the images without them. None for the published method.
 
     A call returns the input of both networks (B x 2 x H x W: the image whose masked part is N(0, 1) noise, and the
     high-frequency image) and their label (B x 2 x H x W: the whole image, and the mask as 0 or 1).
     """
 
-    def __init__(self, radius: float, **masking: Any) -> None:
+    def __init__(
+        self, radius: float, masks: Mapping[str, Any] | None = None, lesions: Mapping[str, Any] | None = None
+    ) -> None:
         self.radius = radius
-        self.masking = masking
+        self.masks = masks or {}
+        self.lesions = lesions
 
     def __call__(
         self,
@@ -45,9 +51,11 @@ class PrepareMaskedBatch(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
         image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
-        mask = training_masks(image > BACKGROUND, **self.masking)
-        visible = torch.where(mask, torch.randn_like(image), image)
-        inputs = torch.cat([visible, high_frequency(image, self.radius)], dim=1)
+        brain = image > BACKGROUND
+        seen = image if self.lesions is None else synthetic_lesions(image, brain, **self.lesions)[0]
+        mask = training_masks(brain, **self.masks)
+        visible = torch.where(mask, torch.randn_like(image), seen)
+        inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
         return inputs, torch.cat([image, mask.float()], dim=1)
 
 

@@ -204,11 +204,10 @@ def test_training_names_every_unusable_volume(cohort, tmp_path):
     ("content", "said"),
     [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "entries without image")],
 )
-def test_datalists(content, said, tmp_path):
+def test_datalists(content, said, trained, tmp_path):
     (tmp_path / "list.json").write_text(content)
-    assert said in fault_of(
-        "infer", ["inference"], datalist=str(tmp_path / "list.json"), output_dir=str(tmp_path / "out")
-    )
+    paths = {"datalist": tmp_path / "list.json", "output_dir": tmp_path / "out", "ckpt_path": trained / "model.pt"}
+    assert said in fault_of("infer", ["inference"], **{name: str(path) for name, path in paths.items()})
 
 
 def test_a_state_that_cannot_be_resumed(cohort, tmp_path):

@@ -28,8 +28,7 @@ def test_training_and_inference_build_the_same_model():
 
 def test_the_published_network_is_an_override_away():
     parser = ConfigParser()
-    parser.read_config("configs/inference.json")
-    parser["channels"] = 32
+    parser.read_config(["configs/inference.json", "configs/published.json"])
     model = parser.get_parsed_content("network_def")
     assert sum(p.numel() for p in model.refiner.parameters()) == pytest.approx(5.9e6, rel=0.01)
 
