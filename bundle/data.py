@@ -25,7 +25,8 @@ NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction
 logger = logging.getLogger(__name__)
 
 
-def _stem(path: str | Path) -> str:
+def stem_of(path: str | Path) -> str:
+    """Name of an image without its ending."""
     name = Path(path).name
     for ending in sorted(NIFTI, key=len, reverse=True):
         name = name.removesuffix(ending)
@@ -36,17 +37,17 @@ def _volumes_in(folder: Path, pattern: str) -> list[str]:
     """All NIfTI images below a folder, without the masks and results that lie beside them."""
     # glob.glob follows symbolic links, of which data sets under version control consist; Path.glob does not
     found = sorted(path for path in glob(str(folder / pattern), recursive=True) if path.endswith(NIFTI))
-    return [path for path in found if not _stem(path).lower().replace("-", "_").endswith(NOT_IMAGES)]
+    return [path for path in found if not stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES)]
 
 
 def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
-    names = [_stem(entry["image"]) for entry in entries]
+    names = [stem_of(entry["image"]) for entry in entries]
     depth = 1
     while len(set(names)) < len(names) and depth < 20:
         depth += 1
         names = [
-            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], _stem(entry["image"])]).strip("/_")
+            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], stem_of(entry["image"])]).strip("/_")
             for entry in entries
         ]
     return [{**entry, "case": name} for entry, name in zip(entries, names)]
