@@ -39,7 +39,8 @@ class ModelLoader(CheckpointLoader):
         except Exception as error:
             raise InputError(
                 f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, or of another "
-                "size: --channels and --channel_multipliers must be those of its training); give another --ckpt_path."
+                "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
+                "training); give another --ckpt_path."
             ) from error
         if self.calibrated and bool(torch.isnan(self.model.threshold)):
             raise InputError(

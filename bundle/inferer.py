@@ -39,10 +39,10 @@ class IterativeMaskInferer(Inferer):
             network: a calibrated :py:class:`bundle.refinement.IterMaskNet`, or its TorchScript.
 
         Returns:
-            Tensor: B x 4 x H x W x D, float32: the lesion mask (0 or 1), the squared error of the last reconstruction
-            within the brain (in the direction of the network's ``contrast``), that reconstruction, and for how many
-            iterations each voxel was hidden. Its meta data gain ``threshold`` (the one used) and
-            ``refinement_seconds``, lists with one entry a volume.
+            Tensor: B x 5 x H x W x D, float32: the lesion mask (0 or 1), the squared error of the last reconstruction
+            within the brain (in the direction of the network's ``contrast``), that reconstruction, for how many
+            iterations each voxel was hidden, and the error of the initial network. Its meta data gain ``threshold``
+            (the one used) and ``refinement_seconds``, lists with one entry a volume.
 
         Raises:
             InputError: when the network's threshold is not calibrated.
@@ -62,7 +62,7 @@ class IterativeMaskInferer(Inferer):
                 brain = image > BACKGROUND
                 found = network.refine(image, brain, numbers, None, None, None, None, None)
                 error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
-                channels = [found.mask, error, found.reconstruction, found.hidden_iterations]
+                channels = [found.mask, error, found.reconstruction, found.hidden_iterations, found.initial_error]
                 results.append(torch.cat([channel.float() for channel in channels], dim=1))
                 bar.update(len(image))
         result = torch.cat(results).unflatten(0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)

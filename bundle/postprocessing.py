@@ -28,14 +28,14 @@ from bundle.transforms import BACKGROUND
 class UnpackPredictiond(MapTransform):
     """Split the channels that :py:class:`bundle.inferer.IterativeMaskInferer` returns into one key each.
 
-    The key keeps the lesion mask; ``error``, ``reconstruction`` and ``hidden_iterations`` are added.
+    The key keeps the lesion mask; ``error``, ``reconstruction``, ``hidden_iterations`` and ``initial_error`` are added.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             packed = d[key]
-            d[key], d["error"], d["reconstruction"], d["hidden_iterations"] = packed.split(1)
+            d[key], d["error"], d["reconstruction"], d["hidden_iterations"], d["initial_error"] = packed.split(1)
             d["refinement"] = {
                 name: float(np.ravel(packed.meta[entry])[0])
                 for name, entry in (("threshold", "threshold"), ("seconds", "refinement_seconds"))

@@ -25,6 +25,7 @@ class RefinementResult(NamedTuple):
             ``(hidden_iterations >= t) | mask``, so this one image holds the whole course of the refinement.
         iterations: int64, shape B, the iterations that each image took.
         converged: bool, shape B, False where an image was stopped by the cap on iterations.
+        initial_error: float32, the error of the initial network within the brain; zero where a first mask was given.
     """
 
     mask: Tensor
@@ -32,6 +33,7 @@ class RefinementResult(NamedTuple):
     hidden_iterations: Tensor
     iterations: Tensor
     converged: Tensor
+    initial_error: Tensor
 
 
 def reconstruction_error(image: Tensor, reconstruction: Tensor, contrast: str) -> Tensor:
@@ -164,9 +166,10 @@ class IterMaskNet(nn.Module):
         """
         limit = self.threshold if threshold is None else threshold
         detail = high_frequency(image, self.radius)
+        initial_error = torch.zeros_like(detail)
         if start is None:
-            error = reconstruction_error(image, self.initial(detail).float(), self.contrast)
-            start = start_mask(error, brain_mask, self.start_fraction)
+            initial_error = reconstruction_error(image, self.initial(detail).float(), self.contrast) * brain_mask
+            start = start_mask(initial_error, brain_mask, self.start_fraction)
         always = torch.zeros_like(brain_mask) if known_abnormal is None else known_abnormal & brain_mask
         mask = (start & brain_mask) | always
         if known_normal is not None:
@@ -203,4 +206,4 @@ class IterMaskNet(nn.Module):
                 break
             active, image, detail = active[going], image[going], detail[going]
             mask, always = shrunk[going], always[going]
-        return RefinementResult(final_mask, reconstruction, hidden_iterations, iterations, converged)
+        return RefinementResult(final_mask, reconstruction, hidden_iterations, iterations, converged, initial_error)

@@ -51,7 +51,8 @@ def convert(initial: str, refiner: str, output: str = "model.pt", threshold: flo
     sizes = arguments[1]
     print(
         f"{output} written. Use it with --ckpt_path {output} --channels {sizes['channels']} "
-        f'--channel_multipliers "{sizes["channel_multipliers"]}" --attention_levels "{sizes["attention_levels"]}"'
+        f'--channel_multipliers "{sizes["channel_multipliers"]}" --attention_levels "{sizes["attention_levels"]}" '
+        f"--res_blocks {sizes['res_blocks']}"
     )
     if threshold != threshold:
         print("It has no threshold yet: calibrate it first (configs/calibrate.json).")

@@ -30,6 +30,7 @@ def test_command_converts_and_the_result_reproduces_the_recording(golden, golden
     done = convert(str(tmp_path / "initial.pt"), str(tmp_path / "refiner.pt"), "--output", str(output))
     assert done.returncode == 0, done.stderr
     assert '--channels 8 --channel_multipliers "[1, 2, 3, 4]"' in done.stdout and "calibrate" in done.stdout
+    assert "--res_blocks 2" in done.stdout
     model = torch.load(output, weights_only=True)
     initial = ReconstructionUNet(2, 1, 1, 8, (1, 2, 3, 4), (False, True, True, True)).eval()
     initial.load_state_dict({k.removeprefix("initial."): v for k, v in model.items() if k.startswith("initial.")})

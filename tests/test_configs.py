@@ -61,7 +61,7 @@ def test_a_network_is_swapped_in_the_config_alone():
     volume = torch.full((1, 1, 32, 32, 2), -3.0)
     volume[:, :, 8:24, 8:24] = torch.randn(1, 1, 16, 16, 2)
     with torch.no_grad():
-        assert flow.inferer(volume, network).shape == (1, 4, 32, 32, 2)
+        assert flow.inferer(volume, network).shape == (1, 5, 32, 32, 2)
 
 
 def test_inference_properties():

@@ -18,10 +18,11 @@ def test_volume_is_refined_slice_by_slice(volume, golden_model):
     expected = golden_model.refine(slices, slices > -3, torch.arange(4))
     for batch_size in (1, 3, 32):
         with torch.no_grad():
-            mask, error, reconstruction, hidden = IterativeMaskInferer(batch_size)(volume, golden_model)[0]
+            mask, error, reconstruction, hidden, first = IterativeMaskInferer(batch_size)(volume, golden_model)[0]
         assert torch.equal(mask.permute(2, 0, 1) > 0, expected.mask[:, 0])
         assert torch.equal(hidden.permute(2, 0, 1), expected.hidden_iterations[:, 0].float())
         assert torch.allclose(reconstruction.permute(2, 0, 1), expected.reconstruction[:, 0], atol=1e-4)
+        assert torch.allclose(first.permute(2, 0, 1), expected.initial_error[:, 0], atol=1e-4)
         brain = volume[0, 0] > -3
         assert torch.allclose(error, (volume[0, 0] - reconstruction) ** 2 * brain, atol=1e-5)
 

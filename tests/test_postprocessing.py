@@ -44,7 +44,7 @@ def case() -> dict:
     error, reconstruction = torch.full_like(hidden, 0.5), torch.zeros_like(hidden)
     image = MetaTensor(torch.ones_like(hidden), affine=affine)
     image.meta.update(intensity_high=200.0, filename_or_obj="scan.nii.gz")
-    packed = MetaTensor(torch.cat([mask, error, reconstruction, hidden]), affine=affine)
+    packed = MetaTensor(torch.cat([mask, error, reconstruction, hidden, error]), affine=affine)
     packed.meta.update(threshold=[0.25], refinement_seconds=1.5)
     return {"image": image, "pred": packed, "case": "scan", "warnings": ""}
 

@@ -57,6 +57,24 @@ def test_killed_training_goes_on_where_it_was(cohort, tmp_path):
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
 
 
+def test_training_goes_on_from_given_weights(cohort, trained, tmp_path):
+    """Without a learning rate the weights stay what they were, averaged ones included."""
+    run(
+        "train",
+        ["train"],
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path),
+        pretrained=str(trained / "model.pt"),
+        learning_rate=0.0,
+        epochs=1,
+        steps_per_epoch=2,
+        val_interval=1,
+    )
+    before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, tmp_path))
+    weights = [name for name in before if name.endswith(("weight", "bias"))]
+    assert len(weights) > 20 and all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
+
+
 def test_training_from_a_folder_without_a_datalist(cohort, tmp_path):
     healthy = tmp_path / "scans"
     for i in range(3):

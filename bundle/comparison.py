@@ -1,0 +1,262 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""One table of several methods on the same test cases, each with its threshold and where that came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from monai.transforms import Orientation
+from scipy import ndimage
+from skimage import exposure
+from sklearn.metrics import average_precision_score
+
+from bundle.errors import InputError
+from bundle.evaluation import dice_by_threshold, overlap
+from bundle.files import write_whole
+from bundle.reading import read_volume
+
+NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
+# a lesion (26-connected) counts as found when at least this share of it is marked
+FOUND_SHARE = 0.1
+
+_orient = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+
+
+class Case(NamedTuple):
+    """A case of an evaluation in the scan's own grid, axes towards left, posterior, superior."""
+
+    name: str
+    image: np.ndarray
+    brain: np.ndarray
+    label: np.ndarray
+    mask: np.ndarray
+    error: np.ndarray
+    initial_error: np.ndarray
+    healthy_ssim: float
+    seconds: float
+
+
+def _read(path: str | Path) -> np.ndarray:
+    return np.asarray(_orient(read_volume(path))[0])
+
+
+def read_cases(folder: str) -> list[Case]:
+    """Read what an evaluation has written.
+
+    Args:
+        folder: its output folder.
+
+    Raises:
+        InputError: when there is no evaluation.
+    """
+    table = Path(folder) / "cases.csv"
+    if not table.is_file():
+        raise InputError(f"{folder}: no cases.csv; give the output folder of an evaluation that has ended.")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    cases = []
+    for row in rows:
+        name = row["case"]
+        start = Path(folder) / name / name
+        statistics = json.loads(Path(f"{start}_statistics.json").read_text())
+        image = _read(statistics["image"])
+        volumes = {key: _read(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error")}
+        volumes["mask"] = volumes["mask"] > 0
+        scores = {"healthy_ssim": float(row["healthy_ssim"]), "seconds": float(row["seconds"])}
+        cases.append(Case(name, image, image > 0, _read(statistics["label"]) > 0, **volumes, **scores))
+    return cases
+
+
+def percentile_normalised(case: Case) -> np.ndarray:
+    """(x - p1) / (p99 - p1) over the brain; 0 outside."""
+    low, high = np.percentile(case.image[case.brain], [1, 99])
+    return np.where(case.brain, (case.image - low) / (high - low), 0.0)
+
+
+def robust_normalised(case: Case) -> np.ndarray:
+    """(x - median) / interquartile range over the brain; 0 outside."""
+    quarter, median, three_quarters = np.percentile(case.image[case.brain], [25, 50, 75])
+    return np.where(case.brain, (case.image - median) / (three_quarters - quarter), 0.0)
+
+
+def equalised(case: Case) -> np.ndarray:
+    """Histogram-equalised brain, 3D median of 3 x 3 x 3; 0 outside."""
+    equal = exposure.equalize_hist(case.image, nbins=256, mask=case.brain)
+    return ndimage.median_filter(np.where(case.brain, equal, 0.0), size=3)
+
+
+def smoothed(values: np.ndarray, sigma: float = 1.5) -> np.ndarray:
+    """Gaussian smoothing of ``sigma`` pixels in each axial slice."""
+    return ndimage.gaussian_filter(values, (sigma, sigma, 0))
+
+
+def without_small(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Drop the components (26-connected) that are smaller than ``share`` of the largest one."""
+    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    if number == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= share * sizes.max())[labels] & mask
+
+
+class Method(NamedTuple):
+    """A method of the table.
+
+    Attributes:
+        name: in the table.
+        values: from a case to a map that is thresholded; or to a bool mask, which is taken as it is.
+        clean: what is done to each mask.
+    """
+
+    name: str
+    values: Callable[[Case], np.ndarray]
+    clean: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+METHODS = (
+    Method("plain: percentile-normalised", percentile_normalised),
+    Method("plain: percentile-normalised, smoothed", lambda case: smoothed(percentile_normalised(case))),
+    Method("plain: (x - median) / IQR", robust_normalised),
+    Method("plain: (x - median) / IQR, smoothed", lambda case: smoothed(robust_normalised(case))),
+    Method("plain: equalised, 3D median, small components removed", equalised, without_small),
+    Method("initial network, one-shot error", lambda case: case.initial_error),
+    Method("IterMask2, final mask", lambda case: case.mask),
+    Method("IterMask2, last error map", lambda case: case.error),
+)
+
+
+def _volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None) -> np.ndarray:
+    if clean is None:
+        inside = dice_by_threshold(values[case.brain], case.label[case.brain], thresholds)
+        # lesion voxels outside the brain mask count as missed
+        positive = len(values[case.brain]) - np.searchsorted(np.sort(values[case.brain]), thresholds, side="right")
+        known = positive + case.label[case.brain].sum()
+        return inside * known / (known + case.label[~case.brain].sum())
+    dice = []
+    for threshold in thresholds:
+        mask = clean((values > threshold) & case.brain)
+        dice.append(2 * (mask & case.label).sum() / max(1, mask.sum() + case.label.sum()))
+    return np.array(dice)
+
+
+def _lesions_found(mask: np.ndarray, label: np.ndarray) -> tuple[int, int]:
+    lesions, number = ndimage.label(label, np.ones((3, 3, 3)))
+    covered = ndimage.mean_labels(mask, lesions, range(1, number + 1)) if number else np.zeros(0)
+    return int((np.asarray(covered) >= FOUND_SHARE).sum()), number
+
+
+def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
+    both, size = mask & case.label, case.label.sum(axis=(0, 1))
+    z = int(size.argmax())
+    free = size == 0
+    found, number = _lesions_found(mask, case.label)
+    volume = overlap(both.sum(), (mask & ~case.label).sum(), (~mask & case.label).sum())
+    largest = overlap(both[..., z].sum(), (mask & ~case.label)[..., z].sum(), (~mask & case.label)[..., z].sum())
+    return {
+        **volume,
+        "largest_slice_dice": largest["dice"],
+        "lesions_found": found,
+        "lesions": number,
+        "false_positive_share": float(mask[..., free].sum() / max(1, case.brain[..., free].sum())),
+    }
+
+
+def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of the mean."""
+    finite = np.asarray([value for value in values if np.isfinite(value)])
+    draws = np.random.RandomState(seed).randint(len(finite), size=(repeats, len(finite)))
+    low, high = np.percentile(finite[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _row(method: Method, source: str, threshold: float | None, cases: Sequence[Case], maps: Sequence) -> dict[str, Any]:
+    masks = []
+    for values, case in zip(maps, cases):
+        mask = values if threshold is None else (values > threshold) & case.brain
+        masks.append(mask if method.clean is None else method.clean(mask))
+    scores = [_score(mask, case) for mask, case in zip(masks, cases)]
+    dice = [score["dice"] for score in scores]
+    low, high = bootstrap_interval(dice)
+    own = "IterMask2" in method.name
+    curve = [average_precision_score(c.label[c.brain], values[c.brain]) for values, c in zip(maps, cases)]
+    return {
+        "method": method.name,
+        "threshold from": source,
+        "threshold": threshold,
+        "Dice mean": float(np.mean(dice)),
+        "Dice 95 % interval": f"{low:.3f} to {high:.3f}",
+        "Dice median": float(np.median(dice)),
+        "largest slice Dice mean": float(np.mean([score["largest_slice_dice"] for score in scores])),
+        "largest slice Dice median": float(np.median([score["largest_slice_dice"] for score in scores])),
+        "sensitivity": float(np.mean([score["sensitivity"] for score in scores])),
+        "precision": float(np.nanmean([score["precision"] for score in scores])),
+        "AUPRC": None if threshold is None else float(np.mean(curve)),
+        "lesions found": sum(s["lesions_found"] for s in scores) / max(1, sum(s["lesions"] for s in scores)),
+        "false positives on lesion-free slices": float(np.mean([score["false_positive_share"] for score in scores])),
+        "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if own else None,
+        "seconds": float(np.mean([case.seconds for case in cases])) if own else None,
+        "dice": dice,
+    }
+
+
+def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method] = METHODS) -> list[dict]:
+    """The rows of the table: each map once with the threshold of the validation labels, once with the test labels'.
+
+    Args:
+        validation: cases with labels by which thresholds are chosen.
+        test: cases that are scored.
+        methods: to compare.
+
+    Returns:
+        list: one dictionary a row; ``dice`` holds the volume Dice of every test case.
+    """
+    rows = []
+    for method in methods:
+        chosen, scored = ([method.values(case) for case in cases] for cases in (validation, test))
+        if scored[0].dtype == bool:
+            rows.append(_row(method, NO_LABELS, None, test, scored))
+            continue
+        pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation)])
+        thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 40)))
+        for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
+            table = np.stack([_volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
+            best = float(thresholds[int(table.mean(axis=0).argmax())])
+            rows.append(_row(method, source, best, test, scored))
+    return rows
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def write_tables(rows: Sequence[Mapping[str, Any]], names: Sequence[str], output: str) -> str:
+    """Write ``comparison.csv``, ``comparison.md`` and ``cases.csv`` (volume Dice by case) into a folder.
+
+    Returns:
+        str: the table in Markdown.
+    """
+    columns = [name for name in rows[0] if name != "dice"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
+    table = "\n".join(lines) + "\n"
+    folder = Path(output)
+    write_whole(folder / "comparison.md", table)
+    for file, heading, body in (
+        ("comparison.csv", columns, [[_cell(row[name]) for name in columns] for row in rows]),
+        (
+            "cases.csv",
+            ["case", *(f"{row['method']} ({row['threshold from']})" for row in rows)],
+            [[name, *(f"{row['dice'][i]:.4f}" for row in rows)] for i, name in enumerate(names)],
+        ),
+    ):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([heading, *body])
+        write_whole(folder / file, text.getvalue())
+    return table

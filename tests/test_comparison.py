@@ -1,0 +1,97 @@
+import csv
+
+import numpy as np
+import pytest
+
+from bundle.comparison import (
+    Case,
+    Method,
+    bootstrap_interval,
+    compare,
+    read_cases,
+    robust_normalised,
+    without_small,
+    write_tables,
+)
+from bundle.errors import InputError
+
+
+def case(seed: int, shift: float = 0.0) -> Case:
+    """A brain of noise with one bright lesion of 6 x 6 x 3 voxels, a part of which lies outside the brain mask."""
+    random = np.random.RandomState(seed)
+    brain = np.zeros((24, 24, 8), bool)
+    brain[2:22, 2:22, 1:7] = True
+    label = np.zeros_like(brain)
+    label[6:12, 6:12, 2:5] = True
+    brain[6, 6, 2] = False
+    image = np.where(brain, random.normal(100 + shift, 10, brain.shape) + 100 * label, 0)
+    mask = label & brain
+    mask[15, 15, 6] = True
+    error = np.where(brain, label * 2.0 + random.uniform(0, 1, brain.shape), 0)
+    return Case(f"case_{seed}", image, brain, label, mask, error, error, 0.97, 12.5)
+
+
+def test_a_map_gets_the_threshold_that_its_source_chooses():
+    validation, test = [case(0), case(1)], [case(2, shift=30), case(3, shift=30)]
+    method = Method("plain", lambda c: c.image)
+    by_validation, by_test = compare(validation, test, [method])
+    assert (by_validation["threshold from"], by_test["threshold from"]) == ("validation labels", "test labels")
+    assert by_validation["threshold"] < 180 and by_test["Dice mean"] > by_validation["Dice mean"] > 0.5
+    # the voxel outside the brain mask is missed: 107 of 108
+    assert by_test["Dice mean"] == pytest.approx(2 * 107 / 215, abs=0.02)
+    assert by_test["AUPRC"] > 0.99 and by_test["lesions found"] == 1
+
+
+def test_a_mask_is_taken_as_it_is():
+    (row,) = compare([case(0)], [case(1)], [Method("IterMask2, final mask", lambda c: c.mask)])
+    assert row["threshold from"] == "no labels" and row["threshold"] is None and row["AUPRC"] is None
+    assert row["Dice mean"] == pytest.approx(2 * 107 / (108 + 108))
+    assert row["sensitivity"] == pytest.approx(107 / 108) and row["precision"] == pytest.approx(107 / 108)
+    assert row["false positives on lesion-free slices"] == pytest.approx(1 / 1200, rel=0.1)
+    assert row["healthy SSIM"] == 0.97 and row["seconds"] == 12.5
+
+
+def test_cleaning_is_part_of_the_choice_of_the_threshold():
+    (row,) = compare([case(0)], [case(1)], [Method("mask", lambda c: c.mask, without_small)])
+    assert row["precision"] == 1
+
+
+def test_small_components_go():
+    mask = np.zeros((10, 10, 4), bool)
+    mask[:3, :3, :2] = mask[6, 6, 3] = True
+    assert without_small(mask).sum() == 18 and without_small(mask, 0.01).sum() == 19
+    assert not without_small(np.zeros_like(mask)).any()
+
+
+def test_normalisation_does_not_know_the_scale():
+    first = case(0)
+    other = first._replace(image=first.image * 7)
+    assert np.allclose(robust_normalised(first), robust_normalised(other))
+    inside = robust_normalised(first)[first.brain]
+    assert np.median(inside) == pytest.approx(0) and np.subtract(*np.percentile(inside, [75, 25])) == pytest.approx(1)
+
+
+def test_interval():
+    low, high = bootstrap_interval([0.5] * 10)
+    assert low == high == 0.5
+    values = np.random.RandomState(1).normal(0.6, 0.2, 100)
+    low, high = bootstrap_interval(values)
+    assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * 0.02, rel=0.2)
+
+
+def test_tables(tmp_path):
+    cases = [case(0), case(1)]
+    rows = compare(cases, cases, [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)])
+    table = write_tables(rows, [c.name for c in cases], str(tmp_path))
+    assert table.count("\n") == 5 and (tmp_path / "comparison.md").read_text() == table
+    written = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    assert [row["threshold from"] for row in written] == ["validation labels", "test labels", "no labels"]
+    dice = list(csv.DictReader((tmp_path / "cases.csv").open()))
+    assert [row["case"] for row in dice] == ["case_0", "case_1"]
+    mean = np.mean([float(row["IterMask2 (no labels)"]) for row in dice])
+    assert mean == pytest.approx(float(written[2]["Dice mean"]), abs=1e-3)
+
+
+def test_no_evaluation(tmp_path):
+    with pytest.raises(InputError, match=r"no cases.csv"):
+        read_cases(str(tmp_path))
