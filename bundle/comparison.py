@@ -148,7 +148,7 @@ def _volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: 
 
 def _lesions_found(mask: np.ndarray, label: np.ndarray) -> tuple[int, int]:
     lesions, number = ndimage.label(label, np.ones((3, 3, 3)))
-    covered = ndimage.mean_labels(mask, lesions, range(1, number + 1)) if number else np.zeros(0)
+    covered = ndimage.mean(mask, lesions, range(1, number + 1)) if number else np.zeros(0)
     return int((np.asarray(covered) >= FOUND_SHARE).sum()), number
 
 
