@@ -32,11 +32,13 @@ def case(seed: int, shift: float = 0.0) -> Case:
 
 
 def test_a_map_gets_the_threshold_that_its_source_chooses():
-    validation, test = [case(0), case(1)], [case(2, shift=30), case(3, shift=30)]
+    validation, test = [case(0), case(1)], [case(2, shift=80), case(3, shift=80)]
     method = Method("plain", lambda c: c.image)
     by_validation, by_test = compare(validation, test, [method])
     assert (by_validation["threshold from"], by_test["threshold from"]) == ("validation labels", "test labels")
-    assert by_validation["threshold"] < by_test["threshold"] and by_test["Dice mean"] > by_validation["Dice mean"] > 0.5
+    assert (
+        by_validation["threshold"] < by_test["threshold"] and by_test["Dice mean"] > by_validation["Dice mean"] > 0.05
+    )
     # the voxel outside the brain mask is missed: 107 of 108
     assert by_test["Dice mean"] == pytest.approx(2 * 107 / 215, abs=0.02)
     assert by_test["AUPRC"] > 0.99 and by_test["lesions found"] == 1

@@ -5,7 +5,7 @@ import torch
 from monai.networks.nets import UNet
 
 from bundle.frequency import high_frequency
-from bundle.refinement import IterMaskNet, start_mask
+from bundle.refinement import IterMaskNet, reconstruction_error, start_mask
 
 
 class Recorded(torch.nn.Module):
@@ -83,6 +83,29 @@ def test_start_mask_takes_pixels_strictly_above_the_kth_value():
     # k = 2: the second smallest is one of the two threes, and neither is above it
     assert start_mask(error, brain, 0.6).flatten().tolist() == [True, True] + [False] * 8
     assert start_mask(error, brain, 1.0).sum() == 5 and start_mask(error, brain, 0.0).sum() == 0
+
+
+def test_the_direction_of_a_lesion():
+    image, reconstruction = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.0, 1.0, 0.5])
+    for contrast, expected in (("any", [4.0, 4, 0]), ("bright", [4.0, 0, 0]), ("dark", [0.0, 4, 0])):
+        assert reconstruction_error(image, reconstruction, contrast).tolist() == expected
+    with pytest.raises(ValueError, match="contrast must be one of"):
+        IterMaskNet(torch.nn.Identity(), torch.nn.Identity(), contrast="light")
+
+
+def test_only_bright_pixels_stay_hidden(golden, golden_model):
+    golden_model.contrast = "bright"
+    result = refine(golden_model, golden)
+    # the last mask was judged by the reconstruction before it: nearly all of it is brighter than the last one too
+    brighter = (golden["test/image"] > result.reconstruction)[result.mask]
+    assert result.mask.any() and brighter.float().mean() > 0.95
+
+
+def test_the_initial_error_is_kept(golden, golden_model):
+    brain = golden["test/brain_mask"]
+    expected = (golden["test/image"] - golden["test/initial_reconstruction"]) ** 2 * brain
+    assert torch.allclose(refine(golden_model, golden).initial_error, expected, atol=1e-3)
+    assert not refine(golden_model, golden, start=brain).initial_error.any()
 
 
 def test_hints_and_start_mask(golden, golden_model):

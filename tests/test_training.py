@@ -29,6 +29,22 @@ def test_batches_hide_brain_behind_noise():
     assert not torch.equal(again, inputs)
 
 
+def test_painted_lesions_are_seen_and_not_asked_for():
+    image = image_batch()
+    options = {"probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
+    inputs, label = PrepareMaskedBatch(radius=6, lesions=options)({"image": image})
+    mask = label[:, 1:] > 0
+    assert torch.equal(label[:, :1], image)
+    changed = ((inputs[:, :1] - image).abs() > 0.5) & ~mask
+    assert changed.flatten(1).any(dim=1).float().mean() > 0.8 and not (changed & (image == -3)).any()
+    # both inputs come from the painted image: where nothing is hidden, one follows from the other
+    whole = torch.where(mask, image, inputs[:, :1])
+    assert (inputs[:, 1:] - high_frequency(image, 6)).abs().max() > 0.5
+    assert (inputs[:, 1:] - high_frequency(whole, 6)).abs().mean() < (
+        inputs[:, 1:] - high_frequency(image, 6)
+    ).abs().mean()
+
+
 def test_each_network_gets_its_own_input_and_loss():
     class Echo(torch.nn.Module):
         def forward(self, x):
