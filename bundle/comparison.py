@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from monai.transforms import Orientation
 from scipy import ndimage
 from skimage import exposure
 from sklearn.metrics import average_precision_score
@@ -19,13 +18,11 @@ from sklearn.metrics import average_precision_score
 from bundle.errors import InputError
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
-from bundle.reading import read_volume
+from bundle.reading import read_oriented
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
 # a lesion (26-connected) counts as found when at least this share of it is marked
 FOUND_SHARE = 0.1
-
-_orient = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 class Case(NamedTuple):
@@ -43,7 +40,7 @@ class Case(NamedTuple):
 
 
 def _read(path: str | Path) -> np.ndarray:
-    return np.asarray(_orient(read_volume(path))[0])
+    return np.asarray(read_oriented(path)[0])
 
 
 def read_cases(folder: str) -> list[Case]:

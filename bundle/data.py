@@ -22,6 +22,9 @@ from bundle.reading import NIFTI
 # endings of files that lie beside images and are none
 NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations")
 
+# what a datalist names of a volume
+PATHS = ("image", "label", "brain_mask")
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,8 +65,8 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
         required: keys that every entry must have.
 
     Returns:
-        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask`` are absolute paths, ``case`` is a name
-        that is unique in the list.
+        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask``, where given, are absolute paths,
+        ``case`` is a name that is unique in the list. Other keys of the file are left out.
 
     Raises:
         InputError: when the file is missing, no JSON, or without that split.
@@ -82,10 +85,8 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
             f'give the datalist a key "{split}" with a list of objects that have {" and ".join(required)}.'
         )
     here = file.resolve().parent
-    paths = ("image", "label", "brain_mask")
-    return _with_case_names(
-        [{key: str(here / value) if key in paths else value for key, value in entry.items()} for entry in entries]
-    )
+    # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
+    return _with_case_names([{key: str(here / entry[key]) for key in PATHS if key in entry} for entry in entries])
 
 
 def training_data(
@@ -203,7 +204,7 @@ class SliceDataset(Dataset):
         num_workers: int = 2,
     ) -> None:
         # only what the transforms read: other entries would needlessly tell apart what is cached
-        entries = [{key: entry[key] for key in ("image", "label", "brain_mask") if key in entry} for entry in data]
+        entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
         volumes = PersistentDataset(entries, transform, cache_dir) if cache_dir else Dataset(entries, transform)
 
         def load(index: int) -> torch.Tensor | InputError:

@@ -9,7 +9,7 @@ import logging
 import random
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,7 +170,7 @@ def _examined(root: Path, cases: Sequence[dict[str, str]], notes: Path, workers:
     missing = [case for case in cases if (case["image"], case.get("label")) not in known]
     faults = []
     notes.parent.mkdir(parents=True, exist_ok=True)
-    with notes.open("a") as file, ProcessPoolExecutor(workers) as pool:
+    with notes.open("a") as file, ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(_examine, root, case): case for case in missing}
         for future in tqdm(as_completed(futures), "Examining", len(futures), unit="case"):
             try:

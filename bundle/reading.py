@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.transforms import LoadImage
+from monai.transforms import LoadImage, Orientation
 
 from bundle.errors import InputError
 
 NIFTI = (".nii", ".nii.gz")
+
+_to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
@@ -89,6 +91,11 @@ def read_volume(path: str | Path, role: str = "image") -> MetaTensor:
         volume.meta["original_affine"] = affine
     _check_volume(volume, path, role)
     return volume
+
+
+def read_oriented(path: str | Path) -> MetaTensor:
+    """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
+    return _to_lps(read_volume(path))
 
 
 def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from jinja2 import Environment, FileSystemLoader
-from monai.transforms import Orientation
 from PIL import Image
 from torch import nn
 
@@ -32,9 +31,7 @@ from bundle.pictures import (
     slice_pictures,
     window_of,
 )
-from bundle.reading import read_volume
-
-_orient = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+from bundle.reading import read_oriented
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
@@ -48,7 +45,7 @@ def _inline(picture: Image.Image) -> str:
 
 
 def _volume(path: str | Path) -> np.ndarray:
-    return np.asarray(_orient(read_volume(path))[0])
+    return np.asarray(read_oriented(path)[0])
 
 
 def case_section(folder: Path) -> dict[str, Any]:
@@ -65,7 +62,7 @@ def case_section(folder: Path) -> dict[str, Any]:
     results = {
         name: _volume(folder / f"{case}_{name}.nii.gz") for name in ("mask", "error", "reconstruction", "iterations")
     }
-    image = _orient(read_volume(statistics["image"]))
+    image = read_oriented(statistics["image"])
     label = _volume(statistics["label"]) if statistics.get("label") else None
     spacing = [float(mm) for mm in image.pixdim]
     volumes = Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import InputError
-from bundle.reading import check_same_grid, read_volume
+from bundle.reading import check_same_grid, read_oriented, read_volume
 from tests.heads import AFFINE, save, simulate_head
 
 IMAGE, MASK = simulate_head(1, lesion=True)
@@ -57,6 +57,12 @@ def test_the_affine_is_the_one_that_viewers_use(tmp_path):
 
 def test_a_fourth_axis_of_length_one_is_a_volume(tmp_path):
     assert read_volume(save(IMAGE[..., None], tmp_path / "scan.nii.gz")).shape == (1, *IMAGE.shape)
+
+
+def test_axes_are_turned_to_left_posterior_superior(tmp_path):
+    stored = nib.Nifti1Image(IMAGE, AFFINE).as_reoriented([[1, -1], [2, 1], [0, 1]])
+    turned = read_oriented(save(np.asarray(stored.dataobj), tmp_path / "turned.nii.gz", stored.affine))
+    assert np.array_equal(turned[0], IMAGE) and np.allclose(turned.affine, AFFINE)
 
 
 def test_half_a_voxel_is_the_same_grid(tmp_path):
