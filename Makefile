@@ -8,6 +8,7 @@ RUN = .venv/bin/python -W ignore -m monai.bundle run
 # the main job on three simulated patients
 demo: .venv/installed demo/datalist.json
 	$(RUN) inference --config_file configs/inference.json --datalist demo/datalist.json --output_dir output/demo
+	@echo "Open in a browser: $(CURDIR)/output/demo/report.html"
 
 test: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
