@@ -209,12 +209,15 @@ class SliceDataset(Dataset):
 
         def load(index: int) -> torch.Tensor | InputError:
             try:
-                return torch.as_tensor(volumes[index]["image"])
+                volume = volumes[index]
             except Exception as error:
                 fault = input_error(error)
                 if fault is None:
                     raise
                 return fault
+            if volume["warnings"]:
+                logger.warning(f"{entries[index]['image']}: {volume['warnings']}")
+            return torch.as_tensor(volume["image"])
 
         with ThreadPool(max(1, num_workers)) as pool:
             images = list(tqdm(pool.imap(load, range(len(volumes))), "Preparing", len(volumes), unit="volume"))

@@ -119,13 +119,15 @@ class BrainMaskd(MapTransform):
 class FieldOfViewd(MapTransform, InvertibleTransform):
     """Cut, or pad with zeros, to a square field of view in plane, centred on the brain, and to the slices with brain.
 
+    What seems to be a head with its skull on (see :py:class:`BrainMaskd`) loses what does not fit.
+
     Args:
         keys: volumes on one grid, channel first, slices along the last axis.
         mask_key: of the brain mask.
         millimetres: side of the field of view. The published networks saw 240 mm.
 
     Raises:
-        InputError: when the brain does not fit into the field of view.
+        InputError: when a brain does not fit into the field of view.
     """
 
     def __init__(
@@ -148,11 +150,12 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
         sizes = [ends[axis] - starts[axis] for axis in range(3)]
         for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):
             size = max(1, round(self.millimetres / float(spacing)))
-            if sizes[axis] > size:
+            # a head is wider than a brain, and the warning about it stands already; a brain mask is never so wide
+            if sizes[axis] > size and not d.get("warnings"):
                 raise InputError(
-                    f"{mask.meta.get('filename_or_obj', 'the image')}: what is not zero spans "
+                    f"{mask.meta.get('filename_or_obj', 'the image')}: the brain spans "
                     f"{sizes[axis] * float(spacing):.0f} mm, more than the field of view of {self.millimetres:g} mm; "
-                    "strip the skull and check the voxel size in the header."
+                    "check the brain mask, and the voxel size in the header."
                 )
             starts[axis] = (starts[axis] + ends[axis] - size) // 2
             sizes[axis] = size

@@ -106,10 +106,12 @@ def test_labels_and_masks_that_do_not_fit(tmp_path):
 
 
 def test_a_brain_larger_than_the_field_of_view(tmp_path):
-    path = save(IMAGE, tmp_path / "large.nii.gz", AFFINE @ np.diag([3, 3, 3, 1]))
+    affine = AFFINE @ np.diag([3, 3, 3, 1])
+    path = save(IMAGE, tmp_path / "large.nii.gz", affine)
+    mask = save((IMAGE > 0).astype(np.uint8), tmp_path / "mask.nii.gz", affine)
     text = sentence(
         [LoadVolumed(keys="image"), BrainMaskd(keys="image"), FieldOfViewd(keys=["image", "brain_mask"])],
-        {"image": path},
+        {"image": path, "brain_mask": mask},
     )
     assert "field of view" in text
 
@@ -182,13 +184,16 @@ def test_output_folder_that_cannot_be_written(trained, cohort, tmp_path):
     )
 
 
-def test_a_skull_that_is_still_on_is_said_loudly(trained, tmp_path):
-    image = np.where(IMAGE > 0, IMAGE, 0)
-    path = save(np.pad(image, 4, constant_values=0), tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
+@pytest.mark.parametrize("air", [0, 3])
+def test_a_skull_that_is_still_on_is_said_loudly(air, trained, tmp_path):
+    """Also where the air around the head is not zero, so that "brain" fills more than the field of view."""
+    image = np.pad(np.where(IMAGE > 0, IMAGE, air), 12, constant_values=air)
+    path = save(image, tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
     run("infer", ["inference"], image=path, output_dir=str(tmp_path / "out"), ckpt_path=str(trained / "model.pt"))
     statistics = json.loads((tmp_path / "out" / "head" / "head_statistics.json").read_text())
     assert statistics["warnings"][0].startswith("THE SKULL SEEMS TO BE STILL ON")
     assert "THE SKULL SEEMS TO BE STILL ON" in (tmp_path / "out" / "report.html").read_text()
+    assert nib.load(tmp_path / "out" / "head" / "head_mask.nii.gz").shape == image.shape
 
 
 def test_training_names_every_unusable_volume(cohort, tmp_path):

@@ -1,12 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
 from bundle.data import SliceDataset, VolumeStream, inference_data, read_datalist, training_data
 from bundle.errors import InputError
-from tests.heads import save, simulate_head, write_head
+from tests.heads import AFFINE, save, simulate_head, write_head
 
 
 def slices_transform():
@@ -71,6 +72,13 @@ def test_slices_have_no_lesion_and_are_limited_evenly(tmp_path):
     assert len(few) == 4 and torch.equal(few[0]["image"], free[0]["image"])
     doubled = SliceDataset(data, slices_transform(), slice_transform=lambda d: {"image": 2 * d["image"]})
     assert torch.equal(doubled[3]["image"], 2 * free[3]["image"])
+
+
+def test_a_skull_in_the_training_data_is_said(tmp_path, caplog):
+    image = np.pad(simulate_head(0)[0], 12, constant_values=3)
+    path = save(image, tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
+    SliceDataset([{"image": path}], slices_transform())
+    assert f"{path}: THE SKULL SEEMS TO BE STILL ON" in caplog.text
 
 
 def test_cached_volumes_are_not_read_again(tmp_path):
