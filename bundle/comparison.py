@@ -131,11 +131,9 @@ METHODS = (
 
 def _volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None) -> np.ndarray:
     if clean is None:
-        inside = dice_by_threshold(values[case.brain], case.label[case.brain], thresholds)
         # lesion voxels outside the brain mask count as missed
-        positive = len(values[case.brain]) - np.searchsorted(np.sort(values[case.brain]), thresholds, side="right")
-        known = positive + case.label[case.brain].sum()
-        return inside * known / (known + case.label[~case.brain].sum())
+        outside = int(case.label[~case.brain].sum())
+        return dice_by_threshold(values[case.brain], case.label[case.brain], thresholds, missed=outside)
     dice = []
     for threshold in thresholds:
         mask = clean((values > threshold) & case.brain)
@@ -173,7 +171,21 @@ def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int
     return float(low), float(high)
 
 
-def _row(method: Method, source: str, threshold: float | None, cases: Sequence[Case], maps: Sequence) -> dict[str, Any]:
+def _mean_precision(cases: Sequence[Case], maps: Sequence[np.ndarray]) -> float:
+    """Area under the precision-recall curve within the brain, mean over cases."""
+    return float(
+        np.mean([average_precision_score(c.label[c.brain], values[c.brain]) for values, c in zip(maps, cases)])
+    )
+
+
+def _row(
+    method: Method,
+    source: str,
+    threshold: float | None,
+    cases: Sequence[Case],
+    maps: Sequence[np.ndarray],
+    auprc: float | None,
+) -> dict[str, Any]:
     masks = []
     for values, case in zip(maps, cases):
         mask = values if threshold is None else (values > threshold) & case.brain
@@ -182,7 +194,6 @@ def _row(method: Method, source: str, threshold: float | None, cases: Sequence[C
     dice = [score["dice"] for score in scores]
     low, high = bootstrap_interval(dice)
     own = "IterMask2" in method.name
-    curve = [average_precision_score(c.label[c.brain], values[c.brain]) for values, c in zip(maps, cases)]
     return {
         "method": method.name,
         "threshold from": source,
@@ -194,7 +205,7 @@ def _row(method: Method, source: str, threshold: float | None, cases: Sequence[C
         "largest slice Dice median": float(np.median([score["largest_slice_dice"] for score in scores])),
         "sensitivity": float(np.mean([score["sensitivity"] for score in scores])),
         "precision": float(np.nanmean([score["precision"] for score in scores])),
-        "AUPRC": None if threshold is None else float(np.mean(curve)),
+        "AUPRC": auprc,
         "lesions found": sum(s["lesions_found"] for s in scores) / max(1, sum(s["lesions"] for s in scores)),
         "false positives on lesion-free slices": float(np.mean([score["false_positive_share"] for score in scores])),
         "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if own else None,
@@ -218,14 +229,15 @@ def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[
     for method in methods:
         chosen, scored = ([method.values(case) for case in cases] for cases in (validation, test))
         if scored[0].dtype == bool:
-            rows.append(_row(method, NO_LABELS, None, test, scored))
+            rows.append(_row(method, NO_LABELS, None, test, scored, auprc=None))
             continue
         pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation)])
         thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 40)))
+        auprc = _mean_precision(test, scored)
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
             table = np.stack([_volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
             best = float(thresholds[int(table.mean(axis=0).argmax())])
-            rows.append(_row(method, source, best, test, scored))
+            rows.append(_row(method, source, best, test, scored, auprc))
     return rows
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -76,8 +77,7 @@ def synthetic_lesions(
         angle, stretch = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-0.5, 0.5, 1, 1, 1))
         u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretch
         v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretch
-        low, high = (float(torch.tensor(value).log()) for value in radius_range)
-        radius = torch.exp(uniform(low, high, 1, 1, 1))
+        radius = torch.exp(uniform(math.log(radius_range[0]), math.log(radius_range[1]), 1, 1, 1))
         rough = smooth_noise(16) * uniform(0, 0.35, 1, 1, 1) + smooth_noise(6) * uniform(0, 0.15, 1, 1, 1)
         inward = radius * (1 + rough) - torch.sqrt(u**2 + v**2)
         edge = torch.exp(uniform(-1.2, 0.9, 1, 1, 1)).minimum(radius / 2)

@@ -36,11 +36,15 @@ def stem_of(path: str | Path) -> str:
     return name
 
 
+def is_image(path: str | Path) -> bool:
+    """Whether a file is, by its name, a NIfTI image and no mask or result that lies beside one."""
+    return str(path).endswith(NIFTI) and not stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES)
+
+
 def _volumes_in(folder: Path, pattern: str) -> list[str]:
     """All NIfTI images below a folder, without the masks and results that lie beside them."""
     # glob.glob follows symbolic links, of which data sets under version control consist; Path.glob does not
-    found = sorted(path for path in glob(str(folder / pattern), recursive=True) if path.endswith(NIFTI))
-    return [path for path in found if not stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES)]
+    return sorted(path for path in glob(str(folder / pattern), recursive=True) if is_image(path))
 
 
 def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -137,14 +137,17 @@ class ReconstructionScoresd(MapTransform):
         return d
 
 
-def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Dice of ``values > threshold`` against ``lesion``, for each of the ascending ``thresholds`` at once."""
+def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.ndarray, missed: int = 0) -> np.ndarray:
+    """Dice of ``values > threshold`` against ``lesion``, for each of the ascending ``thresholds`` at once.
+
+    ``missed`` counts lesion voxels that are not among the values and so are never found.
+    """
     order = np.argsort(values, kind="stable")
     # lesion voxels among the n largest values, for n from all to none
     remaining = np.concatenate([np.cumsum(lesion[order][::-1])[::-1], [0]])
     first = np.searchsorted(values[order], thresholds, side="right")
     positive = len(values) - first
-    total = positive + lesion.sum()
+    total = positive + lesion.sum() + missed
     return np.where(total > 0, 2 * remaining[first] / np.maximum(total, 1), np.nan)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from bundle.data import NOT_IMAGES, stem_of
+from bundle.data import NOT_IMAGES, is_image
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.reading import check_same_grid, read_volume
@@ -121,9 +121,7 @@ def find_cases(root: Path, layout: Layout, modality: str) -> tuple[list[dict[str
     for path in sorted(glob("**/*.nii*", root_dir=root, recursive=True)):
         match = name.fullmatch(path)
         parts = Path(path).parts
-        if match is None or {"derivatives", "labels"} & set(parts):
-            continue
-        if stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES):
+        if match is None or {"derivatives", "labels"} & set(parts) or not is_image(path):
             continue
         seen.update(parts)
         groups = match.groupdict()
