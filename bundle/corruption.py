@@ -21,8 +21,10 @@ def synthetic_lesions(
     most_lesions: int = 4,
     radius_range: Sequence[float] = (1.5, 22.0),
     contrast_range: Sequence[float] = (0.4, 3.5),
-    dark_share: float = 0.2,
-    replace_share: float = 0.4,
+    dark_share: float = 0.1,
+    core_share: float = 0.5,
+    core_contrast_range: Sequence[float] = (-3.0, 1.0),
+    replace_share: float = 0.5,
     spare_fluid_share: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Paint lesions of random number, size, shape, edge, contrast and texture, without a loop over images.
@@ -38,6 +40,8 @@ def synthetic_lesions(
         radius_range: smallest and largest radius in pixels; log-uniform.
         contrast_range: smallest and largest difference from the tissue around, in units of the normalised intensity.
         dark_share: share of lesions that are darker than the tissue.
+        core_share: share of lesions with a core (solid tumour, necrosis or a cyst) within a rim.
+        core_contrast_range: the same difference for cores.
         replace_share: share of lesions that replace the tissue below, whose structure then shows no more.
         spare_fluid_share: share of lesions that spare dark places such as sulci and ventricles.
 
@@ -79,7 +83,8 @@ def synthetic_lesions(
         v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretch
         radius = torch.exp(uniform(math.log(radius_range[0]), math.log(radius_range[1]), 1, 1, 1))
         rough = smooth_noise(16) * uniform(0, 0.35, 1, 1, 1) + smooth_noise(6) * uniform(0, 0.15, 1, 1, 1)
-        inward = radius * (1 + rough) - torch.sqrt(u**2 + v**2)
+        distance = torch.sqrt(u**2 + v**2)
+        inward = radius * (1 + rough) - distance
         edge = torch.exp(uniform(-1.2, 0.9, 1, 1, 1)).minimum(radius / 2)
         share = torch.sigmoid(inward / edge)
         fluid = torch.sigmoid((image - typical + 0.8) / 0.3)
@@ -88,8 +93,12 @@ def synthetic_lesions(
 
         sign = torch.where(chance(dark_share), -1.0, 1.0)
         contrast = sign * uniform(contrast_range[0], contrast_range[1], 1, 1, 1)
-        texture = smooth_noise(8) * uniform(0, 0.25, 1, 1, 1) + smooth_noise(3) * uniform(0, 0.15, 1, 1, 1)
-        painted = torch.where(chance(replace_share), tissue, result) + contrast * (1 + texture)
+        core_size = uniform(0.4, 0.95, 1, 1, 1) * chance(core_share)
+        core = torch.sigmoid((radius * (core_size + 0.6 * rough + 0.15 * smooth_noise(6)) - distance) / edge)
+        core_contrast = uniform(core_contrast_range[0], core_contrast_range[1], 1, 1, 1)
+        contrast = contrast + core * (core_size > 0) * (core_contrast - contrast)
+        texture = smooth_noise(8) * uniform(0, 0.4, 1, 1, 1) + smooth_noise(3) * uniform(0, 0.3, 1, 1, 1)
+        painted = torch.where(chance(replace_share), tissue, result) + contrast + texture
         result = torch.where(brain_mask, (result + share * (painted - result)).clamp(min=BACKGROUND + 1e-3), result)
         lesions |= share > 0.5
     return result, lesions

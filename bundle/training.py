@@ -13,6 +13,7 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 from monai.engines import PrepareBatch
+from monai.transforms import CropForeground
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
@@ -31,17 +32,24 @@ class PrepareMaskedBatch(PrepareBatch):
         masks: hyper-parameters of :py:func:`bundle.masking.training_masks`.
         lesions: hyper-parameters of :py:func:`bundle.corruption.synthetic_lesions`; the networks then see images into
             which lesions were painted, and are to give the images without them. None for the published method.
+        crop_multiple: leave out the rows and columns that hold no brain in any image of the batch, as far as the rest
+            is a multiple of so many pixels: half of the time is spent on background otherwise. None to keep them all.
 
     A call returns the input of both networks (B x 2 x H x W: the image whose masked part is N(0, 1) noise, and the
     high-frequency image) and their label (B x 2 x H x W: the whole image, and the mask as 0 or 1).
     """
 
     def __init__(
-        self, radius: float, masks: Mapping[str, Any] | None = None, lesions: Mapping[str, Any] | None = None
+        self,
+        radius: float,
+        masks: Mapping[str, Any] | None = None,
+        lesions: Mapping[str, Any] | None = None,
+        crop_multiple: int | None = None,
     ) -> None:
         self.radius = radius
         self.masks = masks or {}
         self.lesions = lesions
+        self.crop_multiple = crop_multiple
 
     def __call__(
         self,
@@ -56,7 +64,15 @@ class PrepareMaskedBatch(PrepareBatch):
         mask = training_masks(brain, **self.masks)
         visible = torch.where(mask, torch.randn_like(image), seen)
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
-        return inputs, torch.cat([image, mask.float()], dim=1)
+        label = torch.cat([image, mask.float()], dim=1)
+        if self.crop_multiple is not None:
+            # all images as the channels of one
+            start, end = CropForeground(k_divisible=self.crop_multiple).compute_bounding_box(brain[:, 0].float())
+            for axis, (first, last, size) in enumerate(zip(start, end, image.shape[2:]), start=2):
+                length = int(min(last - first, size))
+                first = int(min(max(first, 0), size - length))
+                inputs, label = inputs.narrow(axis, first, length), label.narrow(axis, first, length)
+        return inputs, label
 
 
 class ReconstructionPair(nn.Module):

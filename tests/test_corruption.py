@@ -35,9 +35,23 @@ def test_the_share_of_images():
 def test_bright_and_dark():
     for dark_share, sign in ((0.0, 1), (1.0, -1)):
         image, _, painted, lesions = paint(
-            probability=1.0, dark_share=dark_share, replace_share=0.0, contrast_range=(1, 2)
+            probability=1.0, dark_share=dark_share, core_share=0.0, replace_share=0.0, contrast_range=(1, 2)
         )
         assert (sign * (painted - image)[lesions]).mean() > 0.5
+
+
+def test_cores_have_a_contrast_of_their_own():
+    for core_share, low, high in ((0.0, 0.5, 2.0), (1.0, -2.0, 0.2)):
+        image, _, painted, lesions = paint(
+            probability=1.0,
+            radius_range=(8, 12),
+            dark_share=0.0,
+            replace_share=0.0,
+            contrast_range=(1, 1),
+            core_share=core_share,
+            core_contrast_range=(-2, -2),
+        )
+        assert low < (painted - image)[lesions].mean() < high
 
 
 def test_seeded_and_different():

@@ -45,6 +45,18 @@ def test_painted_lesions_are_seen_and_not_asked_for():
     ).abs().mean()
 
 
+def test_background_around_the_brains_of_a_batch_can_be_left_out():
+    image = image_batch()
+    inputs, label = PrepareMaskedBatch(radius=6, crop_multiple=16)({"image": image})
+    assert inputs.shape == label.shape == (6, 2, 32, 32)
+    assert torch.equal(label[:, :1], image[:, :, 8:40, 8:40])
+    # frequencies are those of the whole image
+    assert torch.allclose(inputs[:, 1:], high_frequency(image, 6)[:, :, 8:40, 8:40], atol=1e-5)
+    aside = torch.roll(image, (8, -8), dims=(2, 3))
+    _, label = PrepareMaskedBatch(radius=6, crop_multiple=20)({"image": aside})
+    assert label.shape == (6, 2, 40, 40) and (label[:, 0] > -3).sum() == (image > -3).sum()
+
+
 def test_each_network_gets_its_own_input_and_loss():
     class Echo(torch.nn.Module):
         def forward(self, x):
