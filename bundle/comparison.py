@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 from bundle.errors import InputError
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
-from bundle.reading import read_oriented
+from bundle.reading import oriented_array
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
 # a lesion (26-connected) counts as found when at least this share of it is marked
@@ -37,10 +37,6 @@ class Case(NamedTuple):
     initial_error: np.ndarray
     healthy_ssim: float
     seconds: float
-
-
-def _read(path: str | Path) -> np.ndarray:
-    return np.asarray(read_oriented(path)[0])
 
 
 def read_cases(folder: str) -> list[Case]:
@@ -62,11 +58,11 @@ def read_cases(folder: str) -> list[Case]:
         name = row["case"]
         start = Path(folder) / name / name
         statistics = json.loads(Path(f"{start}_statistics.json").read_text())
-        image = _read(statistics["image"])
-        volumes = {key: _read(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error")}
+        image = oriented_array(statistics["image"])
+        volumes = {key: oriented_array(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error")}
         volumes["mask"] = volumes["mask"] > 0
         scores = {"healthy_ssim": float(row["healthy_ssim"]), "seconds": float(row["seconds"])}
-        cases.append(Case(name, image, image > 0, _read(statistics["label"]) > 0, **volumes, **scores))
+        cases.append(Case(name, image, image > 0, oriented_array(statistics["label"]) > 0, **volumes, **scores))
     return cases
 
 

@@ -93,10 +93,10 @@ def synthetic_lesions(
 
         sign = torch.where(chance(dark_share), -1.0, 1.0)
         contrast = sign * uniform(contrast_range[0], contrast_range[1], 1, 1, 1)
-        core_size = uniform(0.4, 0.95, 1, 1, 1) * chance(core_share)
-        core = torch.sigmoid((radius * (core_size + 0.6 * rough + 0.15 * smooth_noise(6)) - distance) / edge)
+        core_size, has_core = uniform(0.4, 0.95, 1, 1, 1), chance(core_share)
+        core = has_core * torch.sigmoid((radius * (core_size + 0.6 * rough + 0.15 * smooth_noise(6)) - distance) / edge)
         core_contrast = uniform(core_contrast_range[0], core_contrast_range[1], 1, 1, 1)
-        contrast = contrast + core * (core_size > 0) * (core_contrast - contrast)
+        contrast = torch.lerp(contrast, core_contrast, core)
         texture = smooth_noise(8) * uniform(0, 0.4, 1, 1, 1) + smooth_noise(3) * uniform(0, 0.3, 1, 1, 1)
         painted = torch.where(chance(replace_share), tissue, result) + contrast + texture
         result = torch.where(brain_mask, (result + share * (painted - result)).clamp(min=BACKGROUND + 1e-3), result)

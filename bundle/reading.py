@@ -98,6 +98,11 @@ def read_oriented(path: str | Path) -> MetaTensor:
     return _to_lps(read_volume(path))
 
 
+def oriented_array(path: str | Path) -> np.ndarray:
+    """The voxels of :py:func:`read_oriented`, W x H x D."""
+    return np.asarray(read_oriented(path)[0])
+
+
 def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:
     """Refuse a volume that does not lie on the grid of ``image``.
 

@@ -31,7 +31,7 @@ from bundle.pictures import (
     slice_pictures,
     window_of,
 )
-from bundle.reading import read_oriented
+from bundle.reading import oriented_array, read_oriented
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
@@ -42,10 +42,6 @@ def _encoded(picture: Image.Image, kind: str) -> bytes:
 
 def _inline(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(_encoded(picture, "JPEG")).decode()
-
-
-def _volume(path: str | Path) -> np.ndarray:
-    return np.asarray(read_oriented(path)[0])
 
 
 def case_section(folder: Path) -> dict[str, Any]:
@@ -60,10 +56,11 @@ def case_section(folder: Path) -> dict[str, Any]:
     case = folder.name
     statistics = json.loads((folder / f"{case}_statistics.json").read_text())
     results = {
-        name: _volume(folder / f"{case}_{name}.nii.gz") for name in ("mask", "error", "reconstruction", "iterations")
+        name: oriented_array(folder / f"{case}_{name}.nii.gz")
+        for name in ("mask", "error", "reconstruction", "iterations")
     }
     image = read_oriented(statistics["image"])
-    label = _volume(statistics["label"]) if statistics.get("label") else None
+    label = oriented_array(statistics["label"]) if statistics.get("label") else None
     spacing = [float(mm) for mm in image.pixdim]
     volumes = Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)
 

@@ -24,6 +24,18 @@ from bundle.masking import training_masks
 from bundle.transforms import BACKGROUND
 
 
+def _brain_window(brain: Tensor, multiple: int) -> tuple[slice, ...]:
+    """The smallest window around all brains of a batch whose sides are multiples, as far as the images reach."""
+    # MONAI's bounding box takes the images as the channels of one; it may stick out, where it would be padded
+    starts, ends = CropForeground(k_divisible=multiple).compute_bounding_box(brain[:, 0])
+    window = []
+    for start, end, size in zip(starts.tolist(), ends.tolist(), brain.shape[2:]):
+        length = min(end - start, size)
+        first = min(max(start, 0), size - length)
+        window.append(slice(first, first + length))
+    return tuple(window)
+
+
 class PrepareMaskedBatch(PrepareBatch):
     """Hide a random part of each lesion-free image.
 
@@ -32,11 +44,12 @@ class PrepareMaskedBatch(PrepareBatch):
         masks: hyper-parameters of :py:func:`bundle.masking.training_masks`.
         lesions: hyper-parameters of :py:func:`bundle.corruption.synthetic_lesions`; the networks then see images into
             which lesions were painted, and are to give the images without them. None for the published method.
-        crop_multiple: leave out the rows and columns that hold no brain in any image of the batch, as far as the rest
-            is a multiple of so many pixels: half of the time is spent on background otherwise. None to keep them all.
+        crop_multiple: leave out the rows and columns that hold no brain in any image of the batch, and keep a multiple
+            of so many, which the levels of the networks must divide. None to keep them all.
 
     A call returns the input of both networks (B x 2 x H x W: the image whose masked part is N(0, 1) noise, and the
     high-frequency image) and their label (B x 2 x H x W: the whole image, and the mask as 0 or 1).
+    With ``crop_multiple`` both are cut to the same window.
     """
 
     def __init__(
@@ -66,12 +79,8 @@ class PrepareMaskedBatch(PrepareBatch):
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
         label = torch.cat([image, mask.float()], dim=1)
         if self.crop_multiple is not None:
-            # all images as the channels of one
-            start, end = CropForeground(k_divisible=self.crop_multiple).compute_bounding_box(brain[:, 0].float())
-            for axis, (first, last, size) in enumerate(zip(start, end, image.shape[2:]), start=2):
-                length = int(min(last - first, size))
-                first = int(min(max(first, 0), size - length))
-                inputs, label = inputs.narrow(axis, first, length), label.narrow(axis, first, length)
+            window = (..., *_brain_window(brain, self.crop_multiple))
+            inputs, label = inputs[window], label[window]
         return inputs, label
 
 
