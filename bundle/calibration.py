@@ -14,8 +14,11 @@ from matplotlib.figure import Figure
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor, nn
 
+from bundle.distributed import gather
+from bundle.errors import InputError
 from bundle.files import writable_folder, write_whole
 from bundle.refinement import reconstruction_error
+from bundle.transforms import BACKGROUND
 
 
 def healthy_threshold(errors: Tensor, percentile: float) -> Tensor:
@@ -74,6 +77,44 @@ class StoreThreshold:
         with torch.no_grad():
             for model in self.models:
                 model.threshold.fill_(float(engine.state.metrics[self.metric_name]))
+
+
+class LesionThreshold:
+    """Give a model the threshold of its judge: a percentile of the lesion scores in slices without a lesion.
+
+    Args:
+        model: with a buffer ``lesion_threshold``.
+        percentile: of the scores at brain pixels.
+
+    The outputs of the run need ``image`` and ``score``, cut to the slices without a lesion.
+
+    Raises:
+        InputError: at the end of a run without such a slice.
+    """
+
+    def __init__(self, model: nn.Module, percentile: float = 99.0) -> None:
+        self.model = model
+        self.percentile = percentile
+        self.scores: list[Tensor] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.scores.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.store)
+
+    def collect(self, engine: Engine) -> None:
+        for output in engine.state.output:
+            image, score = (torch.as_tensor(output[name]).cpu() for name in ("image", "score"))
+            self.scores.append(score[image > BACKGROUND])
+
+    def store(self, engine: Engine) -> None:
+        scores = torch.cat([torch.zeros(0), *gather(self.scores)])
+        if not len(scores):
+            raise InputError("No lesion-free slice to calibrate the judge on; give healthy scans, or more patients.")
+        threshold = healthy_threshold(scores, self.percentile)
+        engine.logger.info(f"Threshold of the judge: {float(threshold):.4g}, from {len(scores):,} pixels")
+        with torch.no_grad():
+            self.model.lesion_threshold.fill_(threshold)
 
 
 class ErrorHistogram:

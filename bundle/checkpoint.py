@@ -21,13 +21,14 @@ class ModelLoader(CheckpointLoader):
         load_path: a bare state dict.
         model: an :py:class:`bundle.refinement.IterMaskNet`.
         calibrated: whether a checkpoint without a threshold is refused.
+        strict: False to let the checkpoint lack parts of the model, as one without a judge does; what it has must fit.
 
     Raises:
         InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
     """
 
-    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True) -> None:
-        super().__init__(load_path, {"model": model}, map_location="cpu")
+    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, strict: bool = True) -> None:
+        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)
         self.model = model
         self.calibrated = calibrated
 

@@ -15,13 +15,14 @@ from scipy import ndimage
 from skimage import exposure
 from sklearn.metrics import average_precision_score
 
-from bundle.errors import InputError
+from bundle.decision import with_holes_filled, without_small
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
 from bundle.reading import oriented_array
+from bundle.tables import read_scores
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
-# a lesion (26-connected) counts as found when at least this share of it is marked
+# a lesion counts as found, and a marked component as right, when at least this share of it is marked, or lesion
 FOUND_SHARE = 0.1
 
 
@@ -35,6 +36,8 @@ class Case(NamedTuple):
     mask: np.ndarray
     error: np.ndarray
     initial_error: np.ndarray
+    iterations: np.ndarray
+    score: np.ndarray | None
     healthy_ssim: float
     seconds: float
 
@@ -48,20 +51,19 @@ def read_cases(folder: str) -> list[Case]:
     Raises:
         InputError: when there is no evaluation.
     """
-    table = Path(folder) / "cases.csv"
-    if not table.is_file():
-        raise InputError(f"{folder}: no cases.csv; give the output folder of an evaluation that has ended.")
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
     cases = []
-    for row in rows:
+    for row in read_scores(Path(folder)):
         name = row["case"]
         start = Path(folder) / name / name
         statistics = json.loads(Path(f"{start}_statistics.json").read_text())
         image = oriented_array(statistics["image"])
-        volumes = {key: oriented_array(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error")}
+        volumes = {
+            key: oriented_array(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error", "iterations")
+        }
         volumes["mask"] = volumes["mask"] > 0
-        scores = {"healthy_ssim": float(row["healthy_ssim"]), "seconds": float(row["seconds"])}
+        score = Path(f"{start}_score.nii.gz")
+        volumes["score"] = oriented_array(score) if score.is_file() else None
+        scores = {name: row[name] for name in ("healthy_ssim", "seconds")}
         cases.append(Case(name, image, image > 0, oriented_array(statistics["label"]) > 0, **volumes, **scores))
     return cases
 
@@ -89,14 +91,19 @@ def smoothed(values: np.ndarray, sigma: float = 1.5) -> np.ndarray:
     return ndimage.gaussian_filter(values, (sigma, sigma, 0))
 
 
-def without_small(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
-    """Drop the components (26-connected) that are smaller than ``share`` of the largest one."""
-    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    if number == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return (sizes >= share * sizes.max())[labels] & mask
+def refined_mask(case: Case) -> np.ndarray:
+    """What was hidden to the end."""
+    return case.mask if case.score is None else case.iterations >= case.iterations.max()
+
+
+def as_delivered(mask: np.ndarray) -> np.ndarray:
+    """What the bundle does to a mask of the judge, see :py:mod:`bundle.decision`."""
+    return without_small(with_holes_filled(mask))
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Only the largest component: wrong for many diseases, and shown for what it brings with one tumour."""
+    return without_small(mask, share=1.0)
 
 
 class Method(NamedTuple):
@@ -113,15 +120,29 @@ class Method(NamedTuple):
     clean: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-METHODS = (
+PLAIN = (
     Method("plain: percentile-normalised", percentile_normalised),
     Method("plain: percentile-normalised, smoothed", lambda case: smoothed(percentile_normalised(case))),
     Method("plain: (x - median) / IQR", robust_normalised),
     Method("plain: (x - median) / IQR, smoothed", lambda case: smoothed(robust_normalised(case))),
     Method("plain: equalised, 3D median, small components removed", equalised, without_small),
-    Method("initial network, one-shot error", lambda case: case.initial_error),
-    Method("IterMask2, final mask", lambda case: case.mask),
-    Method("IterMask2, last error map", lambda case: case.error),
+    Method(
+        "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
+        lambda case: ndimage.median_filter(smoothed(robust_normalised(case)), size=3),
+        as_delivered,
+    ),
+)
+# the plain method that gains are measured against: it has the same cleaning, and the labels of the validation cases
+BASELINE = PLAIN[-1].name
+REFINED = (
+    Method("IterMask2: initial network, one-shot error", lambda case: case.initial_error),
+    Method("IterMask2: final mask of the refinement", refined_mask),
+    Method("IterMask2: last error map", lambda case: case.error),
+)
+JUDGED = (
+    Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
+    Method("IterMask2, judged: score, 3D median, cleaned", lambda case: case.score, as_delivered),
+    Method("IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component),
 )
 
 
@@ -137,9 +158,10 @@ def _volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: 
     return np.array(dice)
 
 
-def _lesions_found(mask: np.ndarray, label: np.ndarray) -> tuple[int, int]:
-    lesions, number = ndimage.label(label, np.ones((3, 3, 3)))
-    covered = ndimage.mean(mask, lesions, range(1, number + 1)) if number else np.zeros(0)
+def _touched(mask: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """How many components (26-connected) of a mask the other one covers to ``FOUND_SHARE``, and how many there are."""
+    components, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    covered = ndimage.mean(other, components, range(1, number + 1)) if number else np.zeros(0)
     return int((np.asarray(covered) >= FOUND_SHARE).sum()), number
 
 
@@ -147,7 +169,8 @@ def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
     both, size = mask & case.label, case.label.sum(axis=(0, 1))
     z = int(size.argmax())
     free = size == 0
-    found, number = _lesions_found(mask, case.label)
+    found, number = _touched(case.label, mask)
+    right, marked = _touched(mask, case.label)
     volume = overlap(both.sum(), (mask & ~case.label).sum(), (~mask & case.label).sum())
     largest = overlap(both[..., z].sum(), (mask & ~case.label)[..., z].sum(), (~mask & case.label)[..., z].sum())
     return {
@@ -155,6 +178,8 @@ def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
         "largest_slice_dice": largest["dice"],
         "lesions_found": found,
         "lesions": number,
+        "components_right": right,
+        "components": marked,
         "false_positive_share": float(mask[..., free].sum() / max(1, case.brain[..., free].sum())),
     }
 
@@ -203,6 +228,7 @@ def _row(
         "precision": float(np.nanmean([score["precision"] for score in scores])),
         "AUPRC": auprc,
         "lesions found": sum(s["lesions_found"] for s in scores) / max(1, sum(s["lesions"] for s in scores)),
+        "components right": sum(s["components_right"] for s in scores) / max(1, sum(s["components"] for s in scores)),
         "false positives on lesion-free slices": float(np.mean([score["false_positive_share"] for score in scores])),
         "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if own else None,
         "seconds": float(np.mean([case.seconds for case in cases])) if own else None,
@@ -210,11 +236,11 @@ def _row(
     }
 
 
-def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method] = METHODS) -> list[dict]:
+def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method]) -> list[dict]:
     """The rows of the table: each map once with the threshold of the validation labels, once with the test labels'.
 
     Args:
-        validation: cases with labels by which thresholds are chosen.
+        validation: cases with labels by which thresholds are chosen; none to leave those rows out.
         test: cases that are scored.
         methods: to compare.
 
@@ -223,18 +249,34 @@ def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[
     """
     rows = []
     for method in methods:
-        chosen, scored = ([method.values(case) for case in cases] for cases in (validation, test))
+        chosen, scored = ([method.values(case) for case in cases] for cases in (validation or test, test))
         if scored[0].dtype == bool:
             rows.append(_row(method, NO_LABELS, None, test, scored, auprc=None))
             continue
-        pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation)])
-        thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 40)))
+        pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation or test)])
+        thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 30)))
         auprc = _mean_precision(test, scored)
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
+            if not cases:
+                continue
             table = np.stack([_volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
             best = float(thresholds[int(table.mean(axis=0).argmax())])
             rows.append(_row(method, source, best, test, scored, auprc))
     return rows
+
+
+def add_gains(rows: Sequence[dict[str, Any]], baseline: str = BASELINE) -> None:
+    """Add to each row what it gains in Dice, paired by case, over the baseline with the best threshold it may have.
+
+    Args:
+        rows: of :py:func:`compare`, all of the same test cases.
+        baseline: name of a method; of its rows, the first one is taken: validation labels where there are any.
+    """
+    reference = next(row["dice"] for row in rows if row["method"] == baseline)
+    for row in rows:
+        gains = np.subtract(row["dice"], reference)
+        low, high = bootstrap_interval(gains)
+        row["gain over the cleaned plain threshold"] = f"{gains.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _cell(value: Any) -> str:

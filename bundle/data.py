@@ -23,7 +23,7 @@ from bundle.reading import NIFTI
 NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations")
 
 # what a datalist names of a volume
-PATHS = ("image", "label", "brain_mask")
+PATHS = ("image", "label", "brain_mask", "pseudo_label")
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,8 @@ class SliceDataset(Dataset):
     Args:
         data: one dictionary a volume.
         transform: from such a dictionary to ``image``, 1 x H x W x slices.
-        slice_transform: applied to each slice (a dictionary with ``image``, 1 x H x W) whenever it is asked for.
+        slice_transform: applied to each slice (a dictionary with ``keys``, 1 x H x W each) whenever it is asked for.
+        keys: what a slice holds, the image first; of what a volume lacks, a slice is all zero.
         limit: at most so many slices, evenly spread over all of them; None for all.
         cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run.
         num_workers: volumes preprocessed at once.
@@ -203,6 +204,7 @@ class SliceDataset(Dataset):
         data: Sequence[dict[str, Any]],
         transform: Callable,
         slice_transform: Callable | None = None,
+        keys: Sequence[str] = ("image",),
         limit: int | None = None,
         cache_dir: str | None = None,
         num_workers: int = 2,
@@ -211,7 +213,7 @@ class SliceDataset(Dataset):
         entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
         volumes = PersistentDataset(entries, transform, cache_dir) if cache_dir else Dataset(entries, transform)
 
-        def load(index: int) -> torch.Tensor | InputError:
+        def load(index: int) -> dict[str, torch.Tensor] | InputError:
             try:
                 volume = volumes[index]
             except Exception as error:
@@ -221,21 +223,24 @@ class SliceDataset(Dataset):
                 return fault
             if volume["warnings"]:
                 logger.warning(f"{entries[index]['image']}: {volume['warnings']}")
-            return torch.as_tensor(volume["image"])
+            image = torch.as_tensor(volume["image"])
+            return {key: torch.as_tensor(volume[key]) if key in volume else torch.zeros_like(image) for key in keys}
 
         with ThreadPool(max(1, num_workers)) as pool:
-            images = list(tqdm(pool.imap(load, range(len(volumes))), "Preparing", len(volumes), unit="volume"))
-        faults = [str(image) for image in images if isinstance(image, InputError)]
+            loaded = list(tqdm(pool.imap(load, range(len(volumes))), "Preparing", len(volumes), unit="volume"))
+        faults = [str(volume) for volume in loaded if isinstance(volume, InputError)]
         if faults:
-            raise InputError(f"{len(faults)} of {len(images)} volumes cannot be used:\n  " + "\n  ".join(faults))
-        slices = [{"image": image} for volume in images for image in volume.unbind(dim=-1)]
+            raise InputError(f"{len(faults)} of {len(loaded)} volumes cannot be used:\n  " + "\n  ".join(faults))
+        slices = [
+            dict(zip(keys, parts)) for volume in loaded for parts in zip(*(volume[key].unbind(-1) for key in keys))
+        ]
         if limit is not None and limit < len(slices):
             slices = [slices[i * len(slices) // limit] for i in range(limit)]
         if not slices:
             raise InputError(
                 f"{data[0]['image']} and the {len(data) - 1} volumes after it: no lesion-free slice remains."
             )
-        logger.info(f"{len(slices)} lesion-free slices of {len(images)} volumes")
+        logger.info(f"{len(slices)} slices of {len(loaded)} volumes")
         super().__init__(slices, slice_transform)
 
 

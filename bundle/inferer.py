@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bundle.errors import InputError
+from bundle.frequency import high_frequency
 from bundle.refinement import reconstruction_error
+from bundle.scoring import lesion_score
 from bundle.transforms import BACKGROUND
+from bundle.window import brain_window
 
 
 class IterativeMaskInferer(Inferer):
@@ -25,12 +28,17 @@ class IterativeMaskInferer(Inferer):
         batch_size: slices refined together; limits the memory that is needed.
         seed: of the noise; each slice has its own noise, a function of this seed and of its place in the volume.
         progress: whether to show a progress bar over the slices.
+        crop_multiple: leave out the rows and columns of a volume that hold no brain, and keep a multiple of so many, as
+            :py:class:`bundle.training.PrepareMaskedBatch` does. None to keep them all, as the published method does.
     """
 
-    def __init__(self, batch_size: int = 32, seed: int = 0, progress: bool = False) -> None:
+    def __init__(
+        self, batch_size: int = 32, seed: int = 0, progress: bool = False, crop_multiple: int | None = None
+    ) -> None:
         self.batch_size = batch_size
         self.seed = seed
-        self.progress = progress
+        self.crop_multiple = crop_multiple
+        self.bar = {"disable": not progress, "leave": False}
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
@@ -39,10 +47,11 @@ class IterativeMaskInferer(Inferer):
             network: a calibrated :py:class:`bundle.refinement.IterMaskNet`, or its TorchScript.
 
         Returns:
-            Tensor: B x 5 x H x W x D, float32: the lesion mask (0 or 1), the squared error of the last reconstruction
-            within the brain (in the direction of the network's ``contrast``), that reconstruction, for how many
-            iterations each voxel was hidden, and the error of the initial network. Its meta data gain ``threshold``
-            (the one used) and ``refinement_seconds``, lists with one entry a volume.
+            Tensor: B x 5 x H x W x D, float32: the mask that the refinement left (0 or 1), the squared error of the
+            last reconstruction within the brain (in the direction of the network's ``contrast``), that reconstruction,
+            for how many iterations each voxel was hidden, and the error of the initial network; with a judge a sixth
+            channel, the score of :py:func:`bundle.scoring.lesion_score`. Its meta data gain ``threshold`` and
+            ``lesion_threshold`` (those of the network) and ``refinement_seconds``, lists with one entry a volume.
 
         Raises:
             InputError: when the network's threshold is not calibrated.
@@ -52,23 +61,42 @@ class IterativeMaskInferer(Inferer):
                 "The model has no threshold: calibrate it on healthy scans with configs/calibrate.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
             )
+        judged = network.judge is not None
         started = time.perf_counter()
         volumes = torch.as_tensor(inputs)
-        slices = volumes.movedim(-1, 1).flatten(0, 1)
-        seeds = torch.arange(volumes.shape[-1], device=slices.device).repeat(volumes.shape[0]) + 1_000_000 * self.seed
-        results = []
-        with tqdm(total=len(slices), desc="Refining", unit="slice", disable=not self.progress, leave=False) as bar:
-            for image, numbers in zip(slices.split(self.batch_size), seeds.split(self.batch_size)):
-                brain = image > BACKGROUND
-                found = network.refine(image, brain, numbers, None, None, None, None, None)
-                error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
-                channels = [found.mask, error, found.reconstruction, found.hidden_iterations, found.initial_error]
-                results.append(torch.cat([channel.float() for channel in channels], dim=1))
-                bar.update(len(image))
-        result = torch.cat(results).unflatten(0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)
+        with tqdm(total=len(volumes) * volumes.shape[-1], desc="Refining", unit="slice", **self.bar) as bar:
+            result = torch.stack([self._refined(volume, network, judged, bar) for volume in volumes])
         packed = convert_to_dst_type(result, inputs)[0]
         if isinstance(packed, MetaTensor):
             # one entry a volume, as everything in the meta data of a batch
             packed.meta["threshold"] = [float(network.threshold)] * len(volumes)
+            if judged:
+                packed.meta["lesion_threshold"] = [float(network.lesion_threshold)] * len(volumes)
             packed.meta["refinement_seconds"] = [time.perf_counter() - started] * len(volumes)
         return packed
+
+    def _refined(self, volume: Tensor, network: nn.Module, judged: bool, bar: tqdm) -> Tensor:
+        """From 1 x H x W x D to the channels of the result, C x H x W x D."""
+        slices = volume.movedim(-1, 0)
+        window = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
+        seeds = torch.arange(len(slices), device=slices.device) + 1_000_000 * self.seed
+        results = []
+        for whole, numbers in zip(slices.split(self.batch_size), seeds.split(self.batch_size)):
+            # frequencies are those of the whole slice
+            image, detail = whole[window], high_frequency(whole, network.radius)[window]
+            brain = image > BACKGROUND
+            found = network.refine(image, brain, numbers, None, None, None, None, None, None, detail)
+            error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
+            channels = [found.mask, error, found.reconstruction, found.hidden_iterations, found.initial_error]
+            if judged:
+                channels.append(network.lesion_probability(image, found.reconstruction))
+            results.append(torch.cat([channel.float() for channel in channels], dim=1))
+            bar.update(len(image))
+        refined = torch.cat(results)
+        if judged:
+            image = slices[window]
+            refined[:, 5:] = lesion_score(refined[:, 5:], image, image > BACKGROUND, network.contrast)
+        result = refined.new_zeros(len(slices), refined.shape[1], *slices.shape[2:])
+        result[:, 2] = BACKGROUND
+        result[window] = refined
+        return result.movedim(0, -1)

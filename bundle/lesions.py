@@ -84,11 +84,13 @@ def glioma(tissue: dict[str, np.ndarray], random: np.random.RandomState) -> Lesi
     return Lesion(parts, centre, push=random.uniform(1.5, 6.0), reach=radius + spread)
 
 
-def stroke(tissue: dict[str, np.ndarray], random: np.random.RandomState) -> Lesion:
+def stroke(
+    tissue: dict[str, np.ndarray], random: np.random.RandomState, radius_range: tuple[float, float] = (6.0, 28.0)
+) -> Lesion:
     """A wedge of infarcted cortex and white matter that stays within one hemisphere; sized from 1 to about 100 ml."""
     shape = tissue["wm"].shape
     centre = _random_voxel(tissue["gm"] > 0.7, random)
-    radius = np.exp(random.uniform(np.log(6), np.log(28)))
+    radius = np.exp(random.uniform(*np.log(radius_range)))
     inside = radius - _distance(shape, centre, random.uniform(0.7, 1.4, 3)) + smooth_noise(shape, 9, random) * 2.5
     midline = (shape[0] - 1) / 2
     side = np.sign(centre[0] - midline) or 1.0
@@ -116,4 +118,9 @@ def multiple_sclerosis(tissue: dict[str, np.ndarray], random: np.random.RandomSt
     return Lesion({"plaque": plaques}, np.zeros(3), push=0.0, reach=1.0)
 
 
-LESIONS = {"glioma": glioma, "stroke": stroke, "ms": multiple_sclerosis}
+def small_stroke(tissue: dict[str, np.ndarray], random: np.random.RandomState) -> Lesion:
+    """A stroke of less than 1 ml."""
+    return stroke(tissue, random, radius_range=(3.5, 5.5))
+
+
+LESIONS = {"glioma": glioma, "stroke": stroke, "ms": multiple_sclerosis, "small_stroke": small_stroke}

@@ -7,6 +7,7 @@ Everything made here is simulated and must be called so. The template comes with
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
 from importlib.resources import files
@@ -21,6 +22,7 @@ from monai.transforms.utils import create_rotate, create_scale
 from scipy import ndimage
 from tqdm import tqdm
 
+from bundle.errors import InputError
 from bundle.lesions import APPEARANCE, LESIONS, Lesion, smooth_noise
 
 # BraTS-like grid: 1 mm voxels, array axes towards left, posterior, superior
@@ -182,6 +184,7 @@ def write_cohort(
     patients: int = 24,
     seed: int = 0,
     workers: int = 2,
+    kinds: Sequence[str] = ("glioma", "stroke", "ms"),
 ) -> str:
     """Simulate healthy people for training and validation and patients for testing, and list them.
 
@@ -192,16 +195,23 @@ def write_cohort(
         modality: "flair", "t1" or "t2".
         training: healthy people in the split "training".
         validation: healthy people in the split "validation".
-        patients: patients in the split "test"; glioma-like, stroke-like and multiple-sclerosis-like ones in turn.
+        patients: patients in the split "test".
         seed: number of the first person; the splits are 10 000 numbers apart, so they never share a person.
         workers: processes at work at once.
+        kinds: of lesions, which the patients have in turn: glioma-like, stroke-like, multiple-sclerosis-like ("ms"),
+            and strokes of less than 1 ml ("small_stroke").
+
+    Raises:
+        InputError: when there is no such kind.
 
     Returns:
         str: path of the datalist.
     """
+    unknown = [kind for kind in kinds if kind not in LESIONS]
+    if unknown:
+        raise InputError(f"{', '.join(unknown)}: no such kind of lesion; choose of {', '.join(LESIONS)}.")
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    kinds = list(LESIONS)
     people = {
         "training": [(seed + i, None) for i in range(training)],
         "validation": [(seed + 10_000 + i, None) for i in range(validation)],

@@ -7,14 +7,18 @@ All slices are axial and shown as radiologists do: nose up, the patient's left o
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from skimage import measure
+
+from bundle.reading import oriented_array, read_oriented
 
 HEIGHT = 300  # of a picture, in pixels
 OUTLINE = "#ff4d6d"
@@ -32,6 +36,27 @@ class Volumes(NamedTuple):
     iterations: np.ndarray
     label: np.ndarray | None
     spacing: Sequence[float]
+
+
+def read_case(folder: Path) -> tuple[dict[str, Any], Volumes]:
+    """The statistics and the volumes of a case, with the expert's mask where the run knew it.
+
+    Args:
+        folder: of the case, as :py:class:`bundle.postprocessing.SaveCased` writes it.
+    """
+    start = folder / folder.name
+    statistics = json.loads(Path(f"{start}_statistics.json").read_text())
+    names = ("mask", "error", "reconstruction", "iterations")
+    results = {name: oriented_array(f"{start}_{name}.nii.gz") for name in names}
+    image = read_oriented(statistics["image"])
+    label = oriented_array(statistics["label"]) if statistics.get("label") else None
+    spacing = [float(mm) for mm in image.pixdim]
+    return statistics, Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)
+
+
+def highest_error(volumes: Volumes) -> float:
+    """The error that is drawn brightest: the 99.8th percentile of the brain."""
+    return float(np.percentile(volumes.error[volumes.image > 0], 99.8))
 
 
 class Window(NamedTuple):
@@ -94,8 +119,8 @@ def _letters(picture: Image.Image) -> None:
     draw.text((picture.width - 12, picture.height // 2 - 6), "L", fill="#9aa4b2")
 
 
-def slice_pictures(volumes: Volumes, z: int, window: Window, highest_error: float) -> dict[str, Image.Image]:
-    """One slice: "scan", "outline", "error" (inferno, up to ``highest_error``) and "reconstruction"."""
+def slice_pictures(volumes: Volumes, z: int, window: Window, highest: float) -> dict[str, Image.Image]:
+    """One slice: "scan", "outline", "error" (inferno, up to ``highest``) and "reconstruction"."""
     box = (*window.box, z)
     mask = volumes.mask[box] > 0
     scan = _picture(_grey(volumes.image[box], window), window, volumes.spacing)
@@ -103,7 +128,7 @@ def slice_pictures(volumes: Volumes, z: int, window: Window, highest_error: floa
     if volumes.label is not None:
         _outline(outlined, volumes.label[box] > 0, EXPERT)
     _outline(outlined, mask, OUTLINE)
-    heat = matplotlib.colormaps["inferno"](np.clip(volumes.error[box] / max(highest_error, 1e-6), 0, 1))
+    heat = matplotlib.colormaps["inferno"](np.clip(volumes.error[box] / max(highest, 1e-6), 0, 1))
     error = _picture((heat[..., :3] * 255).astype(np.uint8), window, volumes.spacing)
     reconstruction = _picture(_grey(volumes.reconstruction[box], window), window, volumes.spacing)
     pictures = {"scan": scan, "outline": outlined, "error": error, "reconstruction": reconstruction}
@@ -115,14 +140,14 @@ def slice_pictures(volumes: Volumes, z: int, window: Window, highest_error: floa
 def film_strip(volumes: Volumes, z: int, window: Window, number: int = 8) -> list[tuple[int, Image.Image]]:
     """The shrinking mask of one slice: pairs of iteration and picture, what is hidden in red."""
     box = (*window.box, z)
-    hidden, mask = volumes.iterations[box], volumes.mask[box] > 0
+    hidden = volumes.iterations[box]
     last = int(hidden.max())
     # most of the shrinking happens early: iterations are chosen evenly on a logarithmic scale
     frames = sorted({round(t) for t in np.geomspace(1, max(1, last), number)} | {last} - {0})
     grey = _grey(volumes.image[box], window).astype(float)
     strip = []
     for iteration in frames:
-        covered = ((hidden >= iteration) | mask)[..., None]
+        covered = (hidden >= iteration)[..., None]
         pixels = np.where(covered, 0.45 * grey + 0.55 * HIDDEN, grey)
         strip.append((iteration, _picture(pixels.astype(np.uint8), window, volumes.spacing)))
     return strip

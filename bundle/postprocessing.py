@@ -19,27 +19,32 @@ from monai.data import MetaTensor, NibabelWriter
 from monai.data.utils import affine_to_spacing
 from monai.transforms import Invertd, MapTransform, SaveImaged
 from monai.transforms.utils import convert_applied_interp_mode
+from monai.utils import convert_to_dst_type
 from skimage import measure
 
 from bundle import __version__
 from bundle.transforms import BACKGROUND
 
+# what the inferer returns beside the mask, one channel each; the last one from a model with a judge
+INFERRED = ("error", "reconstruction", "hidden_iterations", "initial_error", "score")
+# figures of the refinement, and where the meta data have them
+FIGURES = {"threshold": "threshold", "lesion_threshold": "lesion_threshold", "seconds": "refinement_seconds"}
+
 
 class UnpackPredictiond(MapTransform):
     """Split the channels that :py:class:`bundle.inferer.IterativeMaskInferer` returns into one key each.
 
-    The key keeps the lesion mask; ``error``, ``reconstruction``, ``hidden_iterations`` and ``initial_error`` are added.
+    The key keeps the mask; ``error``, ``reconstruction``, ``hidden_iterations``, ``initial_error`` and, from a model
+    with a judge, ``score`` are added.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             packed = d[key]
-            d[key], d["error"], d["reconstruction"], d["hidden_iterations"], d["initial_error"] = packed.split(1)
+            d.update(zip((key, *INFERRED), packed.split(1)))
             d["refinement"] = {
-                name: float(np.ravel(packed.meta[entry])[0])
-                for name, entry in (("threshold", "threshold"), ("seconds", "refinement_seconds"))
-                if entry in packed.meta
+                name: float(np.ravel(packed.meta[entry])[0]) for name, entry in FIGURES.items() if entry in packed.meta
             }
         return d
 
@@ -134,14 +139,15 @@ class RefinementTraced(MapTransform):
     """Describe the course of the refinement, before the result leaves the grid of the model.
 
     Args:
-        keys: of the lesion mask.
+        keys: of the mask that the refinement left.
         hidden_key: of the iterations for which each voxel was hidden.
         image_key: of the preprocessed image.
         max_iterations: the cap on iterations.
 
     ``refinement`` gains ``iterations`` (of the slice that took most), ``slices``, ``slices_at_cap``, ``cap_reached``,
-    ``mask_ml_by_iteration`` (entry t - 1 is the volume hidden at iteration t; the last one is the result, on the
-    model's grid), and ``warnings`` a sentence where the cap was reached.
+    ``mask_ml_by_iteration`` (entry t - 1 is the volume hidden at iteration t, on the model's grid), and ``warnings`` a
+    sentence where the cap was reached. What was hidden to the end counts, in the iterations for which each voxel was
+    hidden, as hidden for all of them, so that these alone tell the whole course.
     """
 
     def __init__(
@@ -163,8 +169,10 @@ class RefinementTraced(MapTransform):
             millilitres = _millilitres_a_voxel(d[self.image_key].affine)
             by_slice = hidden.flatten(0, 2).amax(dim=0)
             iterations = int(by_slice.max())
+            hidden = torch.where(mask, iterations, hidden)
+            d[self.hidden_key] = convert_to_dst_type(hidden, d[self.hidden_key])[0]
             capped = int((by_slice >= self.max_iterations).sum())
-            trace = [((hidden >= t) | mask).sum() for t in range(1, iterations + 1)]
+            trace = [(hidden >= t).sum() for t in range(1, iterations + 1)]
             d["refinement"] = {
                 **d.get("refinement", {}),
                 "iterations": iterations,
@@ -235,8 +243,15 @@ class SaveCased(SaveImaged):
         dtypes: one a key: the type that is written.
     """
 
-    def __init__(self, keys: KeysCollection, output_dir: str, postfixes: Sequence[str], dtypes: Sequence[str]) -> None:
-        MapTransform.__init__(self, keys)
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str,
+        postfixes: Sequence[str],
+        dtypes: Sequence[str],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
         self.postfixes = postfixes
         self.dtypes = dtypes

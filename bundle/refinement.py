@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bundle.errors import InputError
 from bundle.frequency import high_frequency
 from bundle.noise import addressed_noise
+from bundle.scoring import lesion_score
 
 CONTRASTS = ("any", "bright", "dark")
+# in which direction most lesions differ from healthy tissue
+CONTRAST_BY_MODALITY = {"flair": "bright", "t2": "bright", "dwi": "bright", "t1": "dark", "adc": "dark", "t1ce": "any"}
 
 
 class RefinementResult(NamedTuple):
@@ -34,6 +38,26 @@ class RefinementResult(NamedTuple):
     iterations: Tensor
     converged: Tensor
     initial_error: Tensor
+
+
+def lesion_contrast(modality: str, method: str = "judged") -> str:
+    """The direction in which lesions differ in images of a modality.
+
+    Args:
+        modality: "flair", "t2", "dwi", "t1", "adc" or "t1ce".
+        method: "published" counts both directions, whatever the modality.
+
+    Raises:
+        InputError: when the modality is none of these.
+    """
+    if method == "published":
+        return "any"
+    if modality not in CONTRAST_BY_MODALITY:
+        raise InputError(
+            f"{modality}: no such modality; give --modality as one of {', '.join(CONTRAST_BY_MODALITY)}, "
+            "or say by --contrast whether lesions are bright, dark or any."
+        )
+    return CONTRAST_BY_MODALITY[modality]
 
 
 def reconstruction_error(image: Tensor, reconstruction: Tensor, contrast: str) -> Tensor:
@@ -79,8 +103,8 @@ def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
 class IterMaskNet(nn.Module):
     """The whole model: both networks, the threshold that belongs to them, and the refinement that uses them.
 
-    The state dict holds ``initial.*``, ``refiner.*`` and ``threshold``, nothing else. Until
-    calibration sets it the threshold is NaN, and nothing is ever unmasked.
+    The state dict holds ``initial.*``, ``refiner.*``, ``judge.*`` where there is one, ``threshold`` and
+    ``lesion_threshold``. Until calibration sets it the threshold is NaN, and nothing is ever unmasked.
 
     Args:
         initial: network from the high-frequency image to a reconstruction (1 channel in, 1 out). Used once an image.
@@ -90,6 +114,8 @@ class IterMaskNet(nn.Module):
         stop_ratio: an image stops when its mask shrinks by less than this share of itself.
         max_iterations: cap on the iterations of an image.
         contrast: in which direction lesions differ: "bright", "dark" or "any", see :py:func:`reconstruction_error`.
+        judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
+            trained on synthetic lesions; no part of the published method. None to go without.
 
     Raises:
         ValueError: when ``contrast`` is none of these.
@@ -104,12 +130,14 @@ class IterMaskNet(nn.Module):
         stop_ratio: float = 0.01,
         max_iterations: int = 50,
         contrast: str = "any",
+        judge: Optional[nn.Module] = None,
     ) -> None:
         super().__init__()
         if contrast not in CONTRASTS:
             raise ValueError(f"contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}.")
         self.initial = initial
         self.refiner = refiner
+        self.judge = judge
         self.radius = float(radius)
         self.start_fraction = float(start_fraction)
         self.stop_ratio = float(stop_ratio)
@@ -117,6 +145,8 @@ class IterMaskNet(nn.Module):
         self.contrast = contrast
         # squared error above which a hidden pixel stays hidden
         self.register_buffer("threshold", torch.tensor(float("nan")))
+        # lesion score above which a pixel is marked
+        self.register_buffer("lesion_threshold", torch.tensor(float("nan")))
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment preprocessed images or volumes, as an exported model is used.
@@ -126,14 +156,35 @@ class IterMaskNet(nn.Module):
                 The background must be exactly the smallest value of the whole batch.
 
         Returns:
-            Tensor: float32, two channels and the size of ``image``: channel 0 background, channel 1 lesion, 0 or 1.
+            Tensor: float32, two channels and the size of ``image``: channel 0 background, channel 1 lesion, 0 or 1;
+            what the judge marks, or without one the mask that the refinement left.
         """
         slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
+        brain = slices > image.min()
         seeds = torch.arange(slices.shape[0], device=image.device)
-        mask = self.refine(slices, slices > image.min(), seeds, None, None, None, None, None).mask
+        found = self.refine(slices, brain, seeds, None, None, None, None, None)
+        mask = found.mask
+        if self.judge is not None:
+            probability = self.lesion_probability(slices, found.reconstruction)
+            mask = (lesion_score(probability, slices, brain, self.contrast) > self.lesion_threshold) & brain
         if image.ndim == 5:
             mask = mask.unflatten(0, (image.shape[0], image.shape[4])).movedim(1, -1)
         return torch.cat([~mask, mask], dim=1).float()
+
+    @torch.jit.export
+    def lesion_probability(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """The judge's probability that each pixel is part of a lesion.
+
+        Args:
+            image: normalised intensities, B x 1 x H x W.
+            reconstruction: the last one of the refinement.
+
+        Returns:
+            Tensor: the shape of ``image``, 0 to 1; 0 everywhere from a model without a judge.
+        """
+        if self.judge is None:
+            return torch.zeros_like(image)
+        return self.judge(torch.cat([image, reconstruction], dim=1)).float().sigmoid()
 
     @torch.jit.export
     def refine(
@@ -146,6 +197,8 @@ class IterMaskNet(nn.Module):
         known_normal: Optional[Tensor] = None,
         known_abnormal: Optional[Tensor] = None,
         threshold: Optional[Tensor] = None,
+        max_iterations: Optional[int] = None,
+        detail: Optional[Tensor] = None,
     ) -> RefinementResult:
         """Shrink the mask of each image until it stops (paper section 2.3).
 
@@ -160,12 +213,16 @@ class IterMaskNet(nn.Module):
             known_normal: bool, the shape of ``image``: pixels that are never hidden.
             known_abnormal: bool, the shape of ``image``: pixels that are never unmasked.
             threshold: scalar to use in the place of the calibrated one.
+            max_iterations: cap to use in the place of the model's.
+            detail: the high-frequency image, where ``image`` is only a part of the slice that it must come from.
 
         Returns:
             RefinementResult: the masks, reconstructions and course of all images.
         """
         limit = self.threshold if threshold is None else threshold
-        detail = high_frequency(image, self.radius)
+        cap = self.max_iterations if max_iterations is None else max_iterations
+        if detail is None:
+            detail = high_frequency(image, self.radius)
         initial_error = torch.zeros_like(detail)
         if start is None:
             initial_error = reconstruction_error(image, self.initial(detail).float(), self.contrast) * brain_mask
@@ -183,7 +240,7 @@ class IterMaskNet(nn.Module):
         converged = torch.zeros(image.shape[0], dtype=torch.bool, device=image.device)
 
         active = torch.arange(image.shape[0], device=image.device)
-        for step in range(self.max_iterations):
+        for step in range(cap):
             fill = addressed_noise(seeds[active], step, image) if noise is None else noise[step][active]
             visible = torch.where(mask, fill, image)
             reconstructed = self.refiner(torch.cat([visible, detail], dim=1)).float()

@@ -6,13 +6,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from jinja2 import Environment, FileSystemLoader
@@ -23,15 +21,15 @@ from bundle.data import VolumeStream
 from bundle.distributed import gather
 from bundle.files import writable_folder, write_whole
 from bundle.pictures import (
-    Volumes,
     chosen_slices,
     film_strip,
+    highest_error,
     mask_curve,
     montage,
+    read_case,
     slice_pictures,
     window_of,
 )
-from bundle.reading import oriented_array, read_oriented
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
@@ -54,21 +52,11 @@ def case_section(folder: Path) -> dict[str, Any]:
         dict: ``statistics``, and pictures as data URLs: ``slices``, ``film``, ``curve`` and ``thumbnail``.
     """
     case = folder.name
-    statistics = json.loads((folder / f"{case}_statistics.json").read_text())
-    results = {
-        name: oriented_array(folder / f"{case}_{name}.nii.gz")
-        for name in ("mask", "error", "reconstruction", "iterations")
-    }
-    image = read_oriented(statistics["image"])
-    label = oriented_array(statistics["label"]) if statistics.get("label") else None
-    spacing = [float(mm) for mm in image.pixdim]
-    volumes = Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)
-
-    window = window_of(volumes)
-    highest_error = float(np.percentile(volumes.error[volumes.image > 0], 99.8))
+    statistics, volumes = read_case(folder)
+    window, highest = window_of(volumes), highest_error(volumes)
     slices = chosen_slices(volumes)
     largest = int(volumes.mask.sum(axis=(0, 1)).argmax()) if volumes.mask.any() else slices[len(slices) // 2]
-    by_slice = {z: slice_pictures(volumes, z, window, highest_error) for z in slices[::-1]}
+    by_slice = {z: slice_pictures(volumes, z, window, highest) for z in slices[::-1]}
     film = film_strip(volumes, largest, window)
     curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
 
@@ -77,7 +65,7 @@ def case_section(folder: Path) -> dict[str, Any]:
     write_whole(folder / f"{case}_curve.png", _encoded(curve, "PNG"))
     return {
         "statistics": statistics,
-        "has_label": label is not None,
+        "has_label": volumes.label is not None,
         "thumbnail": _inline(by_slice.get(largest, next(iter(by_slice.values())))["outline"]),
         "slices": [
             {"number": z, "pictures": {name: _inline(picture) for name, picture in pictures.items()}}
@@ -146,9 +134,13 @@ class RunReport:
         sections, faults = gather(self.sections), gather(self.dataset.faults)
         if idist.get_rank() != 0:
             return
+        judged = {}
+        if self.model.judge is not None:
+            judged["threshold of the judge"] = f"{float(self.model.lesion_threshold):.4g} (lesion score; no labels)"
         run = {
             "weights": f"{self.weights.name}, SHA-256 {hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16]}",
             "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
+            **judged,
             "device": str(engine.state.device),
             **self.settings,
         }

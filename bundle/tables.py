@@ -17,12 +17,31 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from bundle.distributed import gather
+from bundle.errors import InputError
 from bundle.evaluation import best_possible_dice, best_threshold, overlap
 from bundle.files import write_whole
 
 # lesion areas in pixels of the model's 128 x 128 grid (paper section 3.1)
 SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
 SCORES = ("dice", "sensitivity", "precision")
+
+
+def read_scores(folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``cases.csv`` of an evaluation, figures as numbers.
+
+    Args:
+        folder: its output folder.
+
+    Raises:
+        InputError: when there is no evaluation.
+    """
+    table = folder / "cases.csv"
+    if not table.is_file():
+        raise InputError(f"{folder}: no cases.csv; give the output folder of an evaluation that has ended.")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    words = ("case", "cap_reached")
+    return [{name: value if name in words else float(value) for name, value in row.items()} for row in rows]
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -161,7 +180,8 @@ class ScoreTables:
             "number_of_cases": len(cases),
             "label_free": {
                 "threshold": float(self.model.threshold),
-                "threshold_source": "no labels: a percentile of the errors on healthy validation slices",
+                "lesion_threshold": None if self.model.judge is None else float(self.model.lesion_threshold),
+                "threshold_source": "no labels: percentiles on healthy validation slices",
                 **_label_free(cases),
             },
             "threshold_chosen_with_test_labels": {

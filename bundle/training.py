@@ -13,7 +13,6 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 from monai.engines import PrepareBatch
-from monai.transforms import CropForeground
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
@@ -22,18 +21,7 @@ from bundle.errors import InputError
 from bundle.frequency import high_frequency
 from bundle.masking import training_masks
 from bundle.transforms import BACKGROUND
-
-
-def _brain_window(brain: Tensor, multiple: int) -> tuple[slice, ...]:
-    """The smallest window around all brains of a batch whose sides are multiples, as far as the images reach."""
-    # MONAI's bounding box takes the images as the channels of one; it may stick out, where it would be padded
-    starts, ends = CropForeground(k_divisible=multiple).compute_bounding_box(brain[:, 0])
-    window = []
-    for start, end, size in zip(starts.tolist(), ends.tolist(), brain.shape[2:]):
-        length = min(end - start, size)
-        first = min(max(start, 0), size - length)
-        window.append(slice(first, first + length))
-    return tuple(window)
+from bundle.window import brain_window
 
 
 class PrepareMaskedBatch(PrepareBatch):
@@ -78,10 +66,53 @@ class PrepareMaskedBatch(PrepareBatch):
         visible = torch.where(mask, torch.randn_like(image), seen)
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
         label = torch.cat([image, mask.float()], dim=1)
-        if self.crop_multiple is not None:
-            window = (..., *_brain_window(brain, self.crop_multiple))
-            inputs, label = inputs[window], label[window]
-        return inputs, label
+        window = (..., *brain_window(brain, self.crop_multiple))
+        return inputs[window], label[window]
+
+
+class PrepareJudgedBatch(PrepareBatch):
+    """Paint lesions into lesion-free images, and let the trained networks refine them as at inference.
+
+    Args:
+        model: an :py:class:`bundle.refinement.IterMaskNet` with a judge and a threshold; only its judge is to learn.
+        lesions: hyper-parameters of :py:func:`bundle.corruption.synthetic_lesions`.
+        iterations: of the refinement; few are enough, the mask shrinks most in the first.
+        crop_multiple: as for :py:class:`PrepareMaskedBatch`.
+
+    A call returns the judge's input (B x 2 x H x W: the images with lesions, and their reconstructions) and label
+    (B x 1 x H x W: 1 where a lesion is). A ``pseudo_label`` of the batch is joined with the painted lesions.
+    """
+
+    def __init__(
+        self, model: nn.Module, lesions: Mapping[str, Any], iterations: int = 2, crop_multiple: int | None = None
+    ) -> None:
+        self.model = model
+        self.lesions = lesions
+        self.iterations = iterations
+        self.crop_multiple = crop_multiple
+        for network in (model.initial, model.refiner):
+            network.requires_grad_(False).eval()
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
+        brain = image > BACKGROUND
+        seen, lesions = synthetic_lesions(image, brain, **self.lesions)
+        seeds = torch.randint(2**31, (len(image),), device=image.device)
+        if "pseudo_label" in batchdata:
+            lesions = lesions | (torch.as_tensor(batchdata["pseudo_label"]).to(lesions.device) > 0)
+        # frequencies are those of the whole slice
+        images = seen, brain, lesions, high_frequency(seen, self.model.radius)
+        window = (..., *brain_window(brain, self.crop_multiple))
+        seen, brain, lesions, detail = (part[window] for part in images)
+        with torch.no_grad():
+            found = self.model.refine(seen, brain, seeds, max_iterations=self.iterations, detail=detail)
+        return torch.cat([seen, found.reconstruction], dim=1), lesions.float()
 
 
 class ReconstructionPair(nn.Module):

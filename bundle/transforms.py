@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from bundle.reading import check_same_grid, read_volume
 
 # normalised intensity of everything that is not brain; no brain voxel has it
 BACKGROUND = -3.0
+# meta data: which slice of the scan is the first that was kept
+FIRST_SLICE = "first_slice"
 # least number of voxels that are taken for a brain
 FEWEST_BRAIN_VOXELS = 1000
 # a brain is not larger than this, a head is
@@ -167,6 +169,7 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
         ]
         for key in self.key_iterator(d):
             d[key] = self.cropper(self.padder(d[key], to_pad=[(0, 0), *padding]), slices)
+            d[key].meta[FIRST_SLICE] = starts[2]
         return d
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -244,6 +247,7 @@ class LesionFreeSlicesd(MapTransform):
             and the smallest lesion with them; a volume without one is taken for lesion-free.
         margin: slices to leave out on either side of a slice with a lesion.
         smallest_brain: least brain area, as a share of the volume's largest.
+        slices: first and last slice of the scan to take, counted from 0 at its lowest; None for all.
     """
 
     def __init__(
@@ -253,17 +257,24 @@ class LesionFreeSlicesd(MapTransform):
         label_key: str = "label",
         margin: int = 2,
         smallest_brain: float = 0.15,
+        slices: Sequence[int] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys)
+        super().__init__(keys, allow_missing_keys)
         self.mask_key = mask_key
         self.label_key = label_key
         self.margin = margin
         self.smallest_brain = smallest_brain
+        self.slices = slices
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        area = torch.as_tensor(d[self.mask_key]).sum(dim=(0, 1, 2)).float()
+        mask = d[self.mask_key]
+        area = torch.as_tensor(mask).sum(dim=(0, 1, 2)).float()
         wanted = area > self.smallest_brain * area.max()
+        if self.slices is not None:
+            number = torch.arange(len(area)) + mask.meta.get(FIRST_SLICE, 0)
+            wanted &= (number >= self.slices[0]) & (number <= self.slices[1])
         label = d.pop(self.label_key, None)
         if label is not None:
             lesion = (torch.as_tensor(label) > 0).any(dim=2).any(dim=1).any(dim=0)

@@ -1,26 +1,50 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Compare IterMask2 with plain thresholding: ``python -m scripts.compare VALIDATION TEST --output FOLDER``.
+"""Compare IterMask2 with plain thresholding: ``python -m scripts.compare TEST --validation VALIDATION``.
 
-VALIDATION and TEST are output folders of configs/evaluate.json, for cases whose labels choose thresholds, and for those
-that are scored.
+TEST and VALIDATION are output folders of configs/evaluate.json, for the cases that are scored, and for those whose
+labels choose thresholds.
 """
 
 import fire
 
+from bundle.comparison import JUDGED, PLAIN, REFINED, add_gains, read_cases, write_tables
 from bundle.comparison import compare as compare_cases
-from bundle.comparison import read_cases, write_tables
+from bundle.errors import InputError
 
 
-def compare(validation: str, test: str, output: str = "output/comparison") -> str:
+def compare(
+    test: str,
+    validation: str = "",
+    published_test: str = "",
+    published_validation: str = "",
+    output: str = "output/comparison",
+) -> str:
     """Write the table as CSV and Markdown, and show it.
 
     Args:
-        validation: output folder of an evaluation of the validation cases.
         test: output folder of an evaluation of the test cases.
+        validation: the same of the validation cases; without it there are no rows with thresholds of theirs.
+        published_test: output folder of an evaluation of the same test cases with configs/published.json; adds its
+            rows.
+        published_validation: the same of the validation cases.
         output: folder for the tables.
+
+    Raises:
+        InputError: when a folder has no evaluation, or the two evaluations are not of the same test cases.
     """
     cases = read_cases(test)
-    return write_tables(compare_cases(read_cases(validation), cases), [case.name for case in cases], output)
+    known = read_cases(validation) if validation else []
+    rows = compare_cases(known, cases, PLAIN)
+    if published_test:
+        others = read_cases(published_test)
+        if [case.name for case in others] != [case.name for case in cases]:
+            raise InputError(f"{published_test}: not an evaluation of the cases of {test}; evaluate the same datalist.")
+        others_known = read_cases(published_validation) if published_validation else []
+        published = [method._replace(name=f"published {method.name}") for method in REFINED]
+        rows += compare_cases(others_known, others, published)
+    rows += compare_cases(known, cases, REFINED if cases[0].score is None else REFINED + JUDGED)
+    add_gains(rows)
+    return write_tables(rows, [case.name for case in cases], output)
 
 
 if __name__ == "__main__":

@@ -44,13 +44,13 @@ def convert(initial: str, refiner: str, output: str = "model.pt", threshold: flo
     """
     states, arguments = zip(_read(initial, 1), _read(refiner, 2))
     model = {f"{name}.{key}": v for name, state in zip(("initial", "refiner"), states) for key, v in state.items()}
-    model["threshold"] = torch.tensor(float(threshold))
+    model |= {"threshold": torch.tensor(float(threshold)), "lesion_threshold": torch.tensor(float("nan"))}
     unfinished = Path(output).with_suffix(".unfinished")
     torch.save(model, unfinished)
     os.replace(unfinished, output)
     sizes = arguments[1]
     print(
-        f"{output} written. Use it with --ckpt_path {output} --channels {sizes['channels']} "
+        f"{output} written. Use it with --method published --ckpt_path {output} --channels {sizes['channels']} "
         f'--channel_multipliers "{sizes["channel_multipliers"]}" --attention_levels "{sizes["attention_levels"]}" '
         f"--res_blocks {sizes['res_blocks']}"
     )

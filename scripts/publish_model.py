@@ -1,7 +1,7 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """Make a trained model the one that ships: ``python -m scripts.publish_model output/training/model.pt``.
 
-Weights are stored in half precision; the statistics of normalisation layers and the threshold keep all their digits.
+Weights are stored in half precision; the statistics of normalisation layers and the thresholds keep all their digits.
 """
 
 import io

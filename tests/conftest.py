@@ -84,3 +84,47 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ema_momentum=0.2,
         )
     return output
+
+
+@pytest.fixture(scope="session")
+def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a run that trained a judge for the networks of ``trained`` and calibrated it."""
+    output = tmp_path_factory.mktemp("judged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run(
+            "train",
+            ["train", "judge"],
+            dataset_dir=str(cohort),
+            output_dir=str(output),
+            pretrained=str(trained / "model.pt"),
+            epochs=2,
+            steps_per_epoch=3,
+            val_interval=1,
+        )
+        run(
+            "train",
+            ["train", "evaluate", "calibrate_judge"],
+            dataset_dir=str(cohort),
+            output_dir=str(output),
+            ckpt_path=str(output / "model.pt"),
+            method="judged",
+        )
+    return output
+
+
+@pytest.fixture(scope="session")
+def judged_results(cohort: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of an evaluation of both patients of ``cohort`` by the model of ``judged``."""
+    output = tmp_path_factory.mktemp("judged_results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run(
+            "train",
+            ["train", "evaluate"],
+            dataset_dir=str(cohort),
+            output_dir=str(output),
+            ckpt_path=str(judged / "model.pt"),
+            method="judged",
+        )
+    return output

@@ -7,7 +7,9 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
+# with the networks that the training gives, which have no judge
 SMALL = {
+    "method": "refined",
     "image_size": 32,
     "channels": 4,
     "channel_multipliers": [1, 2],

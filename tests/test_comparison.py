@@ -6,13 +6,14 @@ import pytest
 from bundle.comparison import (
     Case,
     Method,
+    add_gains,
     bootstrap_interval,
     compare,
     read_cases,
     robust_normalised,
-    without_small,
     write_tables,
 )
+from bundle.decision import without_small
 from bundle.errors import InputError
 
 
@@ -28,7 +29,8 @@ def case(seed: int, shift: float = 0.0) -> Case:
     mask = label & brain
     mask[15, 15, 6] = True
     error = np.where(brain, label * 2.0 + random.uniform(0, 1, brain.shape), 0)
-    return Case(f"case_{seed}", image, brain, label, mask, error, error, 0.97, 12.5)
+    iterations = np.where(mask, 9, 1)
+    return Case(f"case_{seed}", image, brain, label, mask, error, error, iterations, error / 3, 0.97, 12.5)
 
 
 def test_a_map_gets_the_threshold_that_its_source_chooses():
@@ -58,13 +60,6 @@ def test_cleaning_is_part_of_the_choice_of_the_threshold():
     assert row["precision"] == 1
 
 
-def test_small_components_go():
-    mask = np.zeros((10, 10, 4), bool)
-    mask[:3, :3, :2] = mask[6, 6, 3] = True
-    assert without_small(mask).sum() == 18 and without_small(mask, 0.01).sum() == 19
-    assert not without_small(np.zeros_like(mask)).any()
-
-
 def test_normalisation_does_not_know_the_scale():
     first = case(0)
     other = first._replace(image=first.image * 7)
@@ -79,6 +74,23 @@ def test_interval():
     values = np.random.RandomState(1).normal(0.6, 0.2, 100)
     low, high = bootstrap_interval(values)
     assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * 0.02, rel=0.2)
+
+
+def test_gains_are_paired():
+    cases = [case(i) for i in range(4)]
+    worse = Method("worse", lambda c: c.mask & (np.arange(24) > 8)[:, None, None])
+    rows = compare([], cases, [worse, Method("IterMask2", lambda c: c.mask)])
+    add_gains(rows, baseline="worse")
+    first, second = (row["gain over the cleaned plain threshold"] for row in rows)
+    assert first == "+0.000 (+0.000 to +0.000)"
+    gain = np.mean(rows[1]["dice"]) - np.mean(rows[0]["dice"])
+    # all cases gain the same, however much they differ
+    assert second == f"{gain:+.3f} ({gain:+.3f} to {gain:+.3f})" and gain > 0.2
+
+
+def test_marked_components_that_are_no_lesion_are_counted():
+    (row,) = compare([], [case(1)], [Method("mask", lambda c: c.mask)])
+    assert row["lesions found"] == 1 and row["components right"] == 0.5
 
 
 def test_tables(tmp_path):

@@ -20,29 +20,58 @@ def test_json_is_written_as_the_model_zoo_wants_it(path):
 
 def test_training_and_inference_build_the_same_model():
     train, inference = (json.loads(Path(f"configs/{name}.json").read_text()) for name in ("train", "inference"))
+    judge = inference["network_def"].pop("judge")
     assert train["network_def"] == inference["network_def"]
+    for name, key in (("evaluate", "network_def#judge"), ("calibrate", "network_def#judge")):
+        assert json.loads(Path(f"configs/{name}.json").read_text())[key] == judge
+    del judge["_disabled_"]
+    assert json.loads(Path("configs/judge.json").read_text())["network_def#judge"] == judge
     shared = set(train) & set(inference) - {"imports", "dataset_dir", "datalist", "output_dir", "batch_size"}
-    shared -= {"initialize", "run", "finalize", "network"}
+    shared -= {"initialize", "run", "finalize", "network", "network_def"}
     assert {name: train[name] for name in shared} == {name: inference[name] for name in shared}
 
 
 def test_the_published_network_is_an_override_away():
     parser = ConfigParser()
-    parser.read_config(["configs/inference.json", "configs/published.json"])
+    parser.read_config(["configs/inference.json", "configs/published_size.json"])
     model = parser.get_parsed_content("network_def")
     assert sum(p.numel() for p in model.refiner.parameters()) == pytest.approx(5.9e6, rel=0.01)
 
 
-def test_the_shipped_weights_fit_and_are_calibrated():
+def test_the_published_method_is_an_override_away():
     parser = ConfigParser()
-    parser.read_config("configs/inference.json")
+    parser.read_config(["configs/train.json", "configs/published.json"])
+    names = ("contrast", "threshold_percentile", "synthetic_lesions", "crop_multiple")
+    assert [parser.get_parsed_content(name) for name in names] == ["any", 80.0, None, None]
+    assert parser.get_parsed_content("train#augmentation").transforms[0].prob == 0
+    parser.read_config(["configs/inference.json", "configs/published.json"])
+    assert parser.get_parsed_content("network_def").judge is None
+    steps = [type(step).__name__ for step in parser.get_parsed_content("postprocessing").transforms]
+    assert not {"MarkLesionsd", "MedianSmoothd"} & set(steps)
+
+
+@pytest.mark.parametrize(("modality", "contrast"), [("flair", "bright"), ("t1", "dark"), ("t1ce", "any")])
+def test_the_modality_says_how_lesions_differ(modality, contrast):
+    for name in ("train", "inference"):
+        parser = ConfigParser()
+        parser.read_config(f"configs/{name}.json")
+        parser["modality"] = modality
+        assert parser.get_parsed_content("contrast") == contrast
+        parser["contrast"] = "any"
+        assert parser.get_parsed_content("network_def", instantiate=True).contrast == "any"
+
+
+@pytest.mark.parametrize(("name", "files"), [("model", ["inference"]), ("published", ["inference", "published"])])
+def test_the_shipped_weights_fit_and_are_calibrated(name, files):
+    parser = ConfigParser()
+    parser.read_config([f"configs/{file}.json" for file in files])
     model = parser.get_parsed_content("network_def")
-    path = Path("models/model.pt")
+    path = Path(parser.get_parsed_content("ckpt_path"))
     state = torch.load(path, weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    assert [p.name for p in Path("models").glob("*.pt")] == ["model.pt"] and path.stat().st_size <= 25e6
+    assert path.samefile(f"models/{name}.pt") and path.stat().st_size <= 25e6
     model.load_state_dict(state)
-    assert float(model.threshold) > 0
+    assert float(model.threshold) > 0 and (model.judge is None or 0 < float(model.lesion_threshold) < 1)
     assert all(v.dtype == torch.float32 for name, v in state.items() if "running" in name)
 
 

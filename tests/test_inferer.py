@@ -3,7 +3,9 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.errors import InputError
+from bundle.frequency import high_frequency
 from bundle.inferer import IterativeMaskInferer
+from bundle.window import brain_window
 
 
 @pytest.fixture
@@ -25,6 +27,24 @@ def test_volume_is_refined_slice_by_slice(volume, golden_model):
         assert torch.allclose(first.permute(2, 0, 1), expected.initial_error[:, 0], atol=1e-4)
         brain = volume[0, 0] > -3
         assert torch.allclose(error, (volume[0, 0] - reconstruction) ** 2 * brain, atol=1e-5)
+
+
+def test_background_can_be_left_out(volume, golden_model):
+    """The networks see a window around the brain, with the frequencies of the whole slice."""
+    padded = torch.nn.functional.pad(volume, (0, 0, 16, 16, 24, 8), value=-3.0)
+    slices = padded[0].permute(3, 0, 1, 2)
+    brain = slices > -3
+    window = (..., *brain_window(brain, 16))
+    with torch.no_grad():
+        part = IterativeMaskInferer(crop_multiple=16)(padded, golden_model)[0].permute(3, 0, 1, 2)
+        detail = high_frequency(slices, golden_model.radius)[window]
+        expected = golden_model.refine(slices[window], brain[window], torch.arange(4), detail=detail)
+    assert expected.mask.shape[2] % 16 == expected.mask.shape[3] % 16 == 0 and expected.mask[0].numel() < 128 * 128
+    assert torch.equal(part[window][:, :1] > 0, expected.mask)
+    assert torch.allclose(part[window][:, 2:3], expected.reconstruction, atol=1e-4)
+    part[window] = 0
+    outside = part.permute(1, 0, 2, 3)
+    assert not outside[[0, 1, 3, 4]].any() and (outside[2] <= 0).all() and (outside[2] == -3).any()
 
 
 def test_runs_repeat_and_seeds_matter(volume, golden_model):

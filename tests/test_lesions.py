@@ -45,6 +45,11 @@ def test_a_stroke_keeps_to_its_hemisphere():
         assert min(sides) == 0 and max(sides) > 0
 
 
+def test_small_strokes_are_small():
+    for seed in range(6):
+        assert 0 < (LESIONS["small_stroke"](tissue(), np.random.RandomState(seed)).parts["infarct"] > 0.5).sum() < 1000
+
+
 def test_plaques_are_many_and_small():
     plaques = LESIONS["ms"](tissue(), np.random.RandomState(1)).parts["plaque"] > 0.5
     labels, number = ndimage.label(plaques)

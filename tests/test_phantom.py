@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skimage import measure
 
+from bundle.errors import InputError
 from bundle.lesions import LESIONS
 from bundle.phantom import AFFINE, SHAPE, simulate, write_cohort
 
@@ -26,6 +27,9 @@ def test_unknown_names():
         simulate(0, "ct")
     with pytest.raises(ValueError, match="Unknown lesion"):
         simulate(0, "flair", "cold")
+    with pytest.raises(InputError, match="cold: no such kind"):
+        write_cohort("never made", kinds=["ms", "cold"])
+    assert not Path("never made").exists()
 
 
 def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path):

@@ -1,9 +1,16 @@
 """The command-line tools that have no test of their own with the part of the bundle that they use."""
 
+import json
 import subprocess
 import sys
 
+import pytest
 import torch
+
+from bundle.errors import InputError
+from scripts.add_pseudo_labels import add_pseudo_labels
+from scripts.compare import compare
+from scripts.draw_results import draw_results
 
 
 def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path):
@@ -26,3 +33,27 @@ def test_only_calibrated_models_are_published(trained, tmp_path):
     command = [sys.executable, "-m", "scripts.publish_model", str(tmp_path / "bare.pt"), "--target", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "has no threshold" in done.stderr and not target.exists()
+
+
+def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
+    target = tmp_path / "with_pseudo.json"
+    patients = json.loads((cohort / "datalist.json").read_text())["test"]
+    absolute = [{"image": str((cohort / entry["image"]).resolve())} for entry in patients]
+    (tmp_path / "list.json").write_text(json.dumps({"training": [*absolute, *absolute[:1]], "validation": absolute}))
+    assert "3 scans" in add_pseudo_labels(str(tmp_path / "list.json"), str(judged_results), str(target))
+    added = json.loads(target.read_text())["training"][3:]
+    assert [set(entry) for entry in added] == [{"image", "pseudo_label"}] * 3
+    assert added[0]["pseudo_label"].endswith("patient_0_flair_mask.nii.gz")
+    with pytest.raises(InputError, match="run inference on them first"):
+        add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path), str(target))
+
+
+def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_path):
+    folder = str(judged_results)
+    table = compare(folder, folder, folder, folder, output=str(tmp_path / "tables"))
+    for row in ("plain: equalised", "published IterMask2: final mask", "judged: mask as delivered", "no labels"):
+        assert row in table
+    with pytest.raises(InputError, match=r"no cases\.csv"):
+        compare(folder, str(tmp_path))
+    draw_results(folder, folder, str(trained), output=str(tmp_path / "figures"))
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"agreement.png", "examples.png", "training.png"}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.transforms import Compose
 
 from bundle.postprocessing import InvertLinearlyd
@@ -138,6 +139,19 @@ def test_lesion_free_slices(tmp_path):
     assert len(wanted) > 0
 
 
+def test_slices_are_counted_as_in_the_scan():
+    """Also where empty slices below the brain were cut away."""
+    padded = np.pad(IMAGE, ((0, 0), (0, 0), (7, 2)))
+    scan = MetaTensor(torch.as_tensor(padded[None].copy()), affine=AFFINE)
+    data = {"image": scan, "brain_mask": scan > 0}
+    data = FieldOfViewd(keys=["image", "brain_mask"], millimetres=300)(data)
+    kept = LesionFreeSlicesd(keys=["image", "brain_mask"], smallest_brain=0, slices=(12, 14))(data)["image"]
+    assert kept.shape[-1] == 3 and kept.shape[1] >= IMAGE.shape[0]
+    assert [float(part.sum()) for part in kept[0].unbind(-1)] == pytest.approx(
+        [float(padded[..., z].sum()) for z in (12, 13, 14)]
+    )
+
+
 def test_clearing_the_background_clips_nothing_else():
     image = torch.tensor([[[-5.0, 1.0], [9.0, 2.0]]])
     mask = torch.tensor([[[1, 1], [1, 0]]])
@@ -145,7 +159,5 @@ def test_clearing_the_background_clips_nothing_else():
     assert torch.allclose(data["image"], torch.tensor([[[-2.999, 1.0], [9.0, -3.0]]]))
 
 
-def mask_tensor(mask: torch.Tensor):
-    from monai.data import MetaTensor
-
+def mask_tensor(mask: torch.Tensor) -> MetaTensor:
     return MetaTensor(mask)

@@ -25,7 +25,7 @@ from tests.test_reading import write_dicom
 def test_training_gives_a_calibrated_model_and_curves(trained):
     model = torch.load(trained / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in model.values())
-    assert {name.split(".")[0] for name in model} == {"initial", "refiner", "threshold"}
+    assert {name.split(".")[0] for name in model} == {"initial", "refiner", "threshold", "lesion_threshold"}
     assert torch.isfinite(model["threshold"]) and model["threshold"] > 0
     assert list((trained / "tensorboard").glob("events*"))
     state = torch.load(trained / "checkpoints" / "state.pt", weights_only=True)
@@ -73,6 +73,14 @@ def test_training_goes_on_from_given_weights(cohort, trained, tmp_path):
     before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, tmp_path))
     weights = [name for name in before if name.endswith(("weight", "bias"))]
     assert len(weights) > 20 and all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
+
+
+def test_a_judge_is_trained_beside_networks_that_stay(cohort, trained, judged):
+    before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, judged))
+    kept = [name for name in before if name != "lesion_threshold"]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in kept)
+    judge = {name for name in after if name.startswith("judge.")}
+    assert judge and set(after) == set(before) | judge
 
 
 def test_training_from_a_folder_without_a_datalist(cohort, tmp_path):
@@ -222,6 +230,60 @@ def test_evaluation(cohort, trained, tmp_path):
     assert summary["best_possible_largest_slice_dice"]["number"] == 2
 
 
+def test_judged_evaluation(judged_results):
+    """What is delivered is what the judge marks; the course of the refinement is told beside it."""
+    folder = judged_results / "patient_0_flair"
+    statistics = json.loads((folder / "patient_0_flair_statistics.json").read_text())
+    score = np.asarray(nib.load(folder / "patient_0_flair_score.nii.gz").dataobj)
+    mask = np.asarray(nib.load(folder / "patient_0_flair_mask.nii.gz").dataobj) > 0
+    threshold = statistics["refinement"]["lesion_threshold"]
+    assert 0 < threshold < 4 and score.min() >= 0 and score.max() <= 4
+    if mask.any():
+        assert score[mask].mean() > score[~mask].mean()
+    assert (judged_results / "cases.csv").is_file()
+
+
+def test_calibration_of_the_judge_moves_its_threshold_alone(cohort, judged, tmp_path):
+    before = torch.load(judged / "model.pt", weights_only=True)
+    run(
+        "train",
+        ["train", "evaluate", "calibrate_judge"],
+        dataset_dir=str(cohort),
+        output_dir=str(tmp_path),
+        ckpt_path=str(judged / "model.pt"),
+        method="judged",
+        lesion_percentile=90.0,
+    )
+    after = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert after["lesion_threshold"] < before["lesion_threshold"]
+    assert all(torch.equal(before[name], after[name]) for name in before if name != "lesion_threshold")
+
+
+def test_a_judge_learns_from_pseudo_labels_too(cohort, judged, tmp_path):
+    entries = json.loads((cohort / "datalist.json").read_text())
+    absolute = {split: [{k: str(cohort / v) for k, v in e.items()} for e in entries[split]] for split in entries}
+    patient = absolute["test"][0]
+    absolute["training"].append({"image": patient["image"], "pseudo_label": patient["label"]})
+    (tmp_path / "list.json").write_text(json.dumps(absolute))
+    flow = run(
+        "train",
+        ["train", "judge"],
+        datalist=str(tmp_path / "list.json"),
+        output_dir=str(tmp_path / "out"),
+        pretrained=str(judged / "model.pt"),
+        epochs=1,
+        steps_per_epoch=2,
+        val_interval=1,
+    )
+    dataset = flow.parser.get_parsed_content("train#dataset")
+    labelled = [item for item in dataset if item["pseudo_label"].any()]
+    assert 0 < len(labelled) < len(dataset)
+    _, label = flow.parser.get_parsed_content("train#prepare_batch")(
+        {name: torch.stack([item[name] for item in labelled]) for name in ("image", "pseudo_label")}
+    )
+    assert (label.flatten(1).sum(dim=1) > 0).all()
+
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
@@ -256,12 +318,22 @@ def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
     assert "patient_0" in (tmp_path / "scores" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("files", [["train"], ["train", "calibrate"], ["train", "evaluate"]])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["train"],
+        ["train", "judge"],
+        ["train", "calibrate"],
+        ["train", "evaluate", "calibrate_judge"],
+        ["train", "evaluate"],
+    ],
+)
 def test_properties_and_names_for_the_command_line(files, cohort):
     flow = workflow("train", files, dataset_dir=str(cohort))
     flow.initialize()
     assert flow.check_properties() == []
     names = {"train": "training", "calibrate": "calibration", "evaluate": "evaluation"}
+    names |= {"judge": "training", "calibrate_judge": "calibration"}
     assert flow.parser[names[files[-1]]] == flow.parser["run"]
 
 

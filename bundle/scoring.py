@@ -1,0 +1,51 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""How much a pixel looks like a lesion: what the judge says, and how bright it is. No part of the published method."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> Tensor:
+    """Distance from the median of the brain in interquartile ranges, smoothed in each slice.
+
+    Args:
+        image: the slices of one volume, D x 1 x H x W.
+        brain_mask: bool, the shape of ``image``, brain somewhere.
+        sigma: of the Gaussian, in pixels; what is not brain has no weight in it.
+
+    Returns:
+        Tensor: float32, the shape of ``image``, 0 outside the brain.
+    """
+    inside = image[brain_mask].float().sort()[0]
+    quarter, median, three_quarters = inside[len(inside) // 4], inside[len(inside) // 2], inside[3 * len(inside) // 4]
+    brain = brain_mask.float()
+    values = (image.float() - median) / (three_quarters - quarter).clamp(min=1e-6) * brain
+    reach = int(4 * sigma + 0.5)
+    axis = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (axis / sigma) ** 2)
+    kernel = (weights[:, None] * weights[None])[None, None]
+    smooth = F.conv2d(values, kernel, padding=reach) / F.conv2d(brain, kernel, padding=reach).clamp(min=1e-3)
+    return smooth * brain
+
+
+def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+    """The square root of the judge's probability, times the robust intensity in the direction of lesions.
+
+    Args:
+        probability: of the slices of one volume, D x 1 x H x W, 0 to 1.
+        image: the shape of ``probability``, normalised.
+        brain_mask: bool, the shape of ``probability``.
+        contrast: "bright", "dark" or "any", see :py:func:`bundle.refinement.reconstruction_error`.
+
+    Returns:
+        Tensor: float32, the shape of ``probability``, 0 to 4.
+    """
+    intensity = robust_intensity(image, brain_mask)
+    if contrast == "dark":
+        intensity = -intensity
+    elif contrast == "any":
+        intensity = intensity.abs()
+    return probability.float().sqrt() * intensity.clamp(0.0, 4.0)

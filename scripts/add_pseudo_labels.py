@@ -1,0 +1,50 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Let a judge learn from masks of its predecessor: ``python -m scripts.add_pseudo_labels DATALIST RESULTS OUTPUT``."""
+
+import json
+from pathlib import Path
+
+import fire
+
+from bundle.data import read_datalist
+from bundle.errors import InputError
+from bundle.files import write_whole
+
+
+def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
+    """Write a datalist whose "training" also has whole scans with the masks that an inference run found in them.
+
+    No expert's label goes with these scans.
+
+    Args:
+        datalist: with the splits "training" and "validation".
+        results: output folder of an inference run over images of "training".
+        output: the datalist to write (JSON).
+
+    Returns:
+        str: what was added.
+
+    Raises:
+        InputError: when the run has no result for any image of "training".
+    """
+    splits = {split: read_datalist(datalist, split) for split in ("training", "validation")}
+    masks = {}
+    for path in sorted(Path(results).resolve().glob("*/*_statistics.json")):
+        masks[json.loads(path.read_text())["image"]] = str(path).replace("_statistics.json", "_mask.nii.gz")
+    added = [
+        {"image": entry["image"], "pseudo_label": masks[entry["image"]]}
+        for entry in splits["training"]
+        if entry["image"] in masks
+    ]
+    if not added:
+        raise InputError(
+            f'{results}: no result for any of the {len(splits["training"])} images of "training" in {datalist}; '
+            "run inference on them first."
+        )
+    splits["training"] += added
+    write_whole(Path(output), json.dumps(splits, indent=4) + "\n")
+    return f"{output}: {len(added)} scans with a pseudo-label added to {len(splits['training']) - len(added)} others"
+
+
+if __name__ == "__main__":
+    fire.Fire(add_pseudo_labels)

@@ -1,0 +1,39 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Draw the figures of docs/results.md: ``python -m scripts.draw_results --help``."""
+
+import io
+from pathlib import Path
+
+import fire
+from matplotlib.figure import Figure
+
+from bundle.figures import agreement, examples, training_curves
+from bundle.files import write_whole
+from bundle.tables import read_scores
+
+
+def _write(folder: Path, name: str, figure: Figure) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(folder / name, buffer.getvalue())
+
+
+def draw_results(evaluation: str, simulated: str, *trainings: str, output: str = "docs/images") -> None:
+    """Write ``agreement.png``, ``examples.png`` and ``training.png``.
+
+    Args:
+        evaluation: output folder of an evaluation, for the agreement with the expert; no image of it is drawn.
+        simulated: output folder of an evaluation of simulated patients, of which examples are drawn.
+        trainings: output folders of the trainings.
+        output: folder for the figures.
+    """
+    folder = Path(output)
+    _write(folder, "agreement.png", agreement(read_scores(Path(evaluation))))
+    _write(folder, "training.png", training_curves([Path(training) for training in trainings]))
+    buffer = io.BytesIO()
+    examples(Path(simulated)).save(buffer, format="PNG", optimize=True)
+    write_whole(folder / "examples.png", buffer.getvalue())
+
+
+if __name__ == "__main__":
+    fire.Fire(draw_results)
