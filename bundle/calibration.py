@@ -92,7 +92,7 @@ class LesionThreshold:
         InputError: at the end of a run without such a slice.
     """
 
-    def __init__(self, model: nn.Module, percentile: float = 99.0) -> None:
+    def __init__(self, model: nn.Module, percentile: float = 99.5) -> None:
         self.model = model
         self.percentile = percentile
         self.scores: list[Tensor] = []

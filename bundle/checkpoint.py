@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from bundle.errors import InputError
 
+# names in a state dict that belong to the judge
+JUDGE = ("judge.", "lesion_threshold")
+
 
 class ModelLoader(CheckpointLoader):
     """MONAI's ``CheckpointLoader`` for one model, which says in one sentence why a file is not its checkpoint.
@@ -21,7 +24,7 @@ class ModelLoader(CheckpointLoader):
         load_path: a bare state dict.
         model: an :py:class:`bundle.refinement.IterMaskNet`.
         calibrated: whether a checkpoint without a threshold is refused.
-        strict: False to let the checkpoint lack parts of the model, as one without a judge does; what it has must fit.
+        strict: False to let the judge be in one of the two, checkpoint and model, and not in the other.
 
     Raises:
         InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
@@ -34,14 +37,19 @@ class ModelLoader(CheckpointLoader):
 
     def __call__(self, engine: Engine) -> None:
         try:
+            if not self.strict:
+                names = torch.load(self.load_path, map_location="cpu", weights_only=True).keys()
+                needed = {name for name in self.model.state_dict() if not name.startswith(JUDGE)}
+                if needed - names:
+                    raise ValueError(f"without {', '.join(sorted(needed - names))}")
             super().__call__(engine)
         except FileNotFoundError as error:
             raise InputError(f"{self.load_path}: no such file; give a checkpoint as --ckpt_path.") from error
         except Exception as error:
             raise InputError(
-                f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, or of another "
-                "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
-                "training); give another --ckpt_path."
+                f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, without a judge "
+                "where --method is not refined or published, or of another size: --channels, --channel_multipliers, "
+                "--attention_levels and --res_blocks must be those of its training); give another --ckpt_path."
             ) from error
         if self.calibrated and bool(torch.isnan(self.model.threshold)):
             raise InputError(

@@ -236,13 +236,16 @@ def _row(
     }
 
 
-def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method]) -> list[dict]:
+def compare(
+    validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method], label_free: bool = False
+) -> list[dict]:
     """The rows of the table: each map once with the threshold of the validation labels, once with the test labels'.
 
     Args:
         validation: cases with labels by which thresholds are chosen; none to leave those rows out.
         test: cases that are scored.
         methods: to compare.
+        label_free: leave out all thresholds that labels choose, and so every method that needs one.
 
     Returns:
         list: one dictionary a row; ``dice`` holds the volume Dice of every test case.
@@ -253,8 +256,13 @@ def compare(validation: Sequence[Case], test: Sequence[Case], methods: Sequence[
         if scored[0].dtype == bool:
             rows.append(_row(method, NO_LABELS, None, test, scored, auprc=None))
             continue
+        if label_free:
+            continue
         pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation or test)])
-        thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 30)))
+        thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 40)))
+        if method.clean is not None:
+            # cleaning takes long: a coarser choice
+            thresholds = thresholds[::3]
         auprc = _mean_precision(test, scored)
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
             if not cases:

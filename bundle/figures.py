@@ -11,9 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy import ndimage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from bundle.comparison import Case
 from bundle.errors import InputError
+from bundle.evaluation import dice_by_threshold
 from bundle.pictures import highest_error, montage, read_case, slice_pictures, window_of
 from bundle.tables import read_scores
 
@@ -54,6 +57,32 @@ def training_curves(runs: Sequence[Path]) -> Figure:
             axes.plot(steps, values, color=ACCENT, linewidth=1, marker=marker)
             if min(values) > 0 and max(values) > 20 * min(values):
                 axes.set_yscale("log")
+    return figure
+
+
+def calibration_curve(cases: Sequence[Case], chosen: float = 99.5, margin: int = 2) -> Figure:
+    """Dice at the threshold that each percentile of the lesion scores on lesion-free slices gives.
+
+    Args:
+        cases: with the score of a judge.
+        chosen: the percentile that is used.
+        margin: slices beside a slice with a lesion that do not count as lesion-free.
+    """
+    healthy = []
+    for case in cases:
+        free = ~ndimage.binary_dilation(case.label.any(axis=(0, 1)), iterations=margin)
+        healthy.append(case.score[..., free][case.brain[..., free]])
+    percentiles = np.linspace(95, 99.9, 50)
+    thresholds = np.percentile(np.concatenate(healthy), percentiles)
+    dice = [
+        dice_by_threshold(c.score[c.brain], c.label[c.brain], thresholds, missed=int(c.label[~c.brain].sum()))
+        for c in cases
+    ]
+    figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
+    axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
+    axes.plot(percentiles, np.mean(dice, axis=0), color=ACCENT)
+    axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)
+    axes.set_ylim(0, 1)
     return figure
 
 

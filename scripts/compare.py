@@ -17,6 +17,7 @@ def compare(
     validation: str = "",
     published_test: str = "",
     published_validation: str = "",
+    label_free: bool = False,
     output: str = "output/comparison",
 ) -> str:
     """Write the table as CSV and Markdown, and show it.
@@ -27,6 +28,7 @@ def compare(
         published_test: output folder of an evaluation of the same test cases with configs/published.json; adds its
             rows.
         published_validation: the same of the validation cases.
+        label_free: show only what needs no label to choose a threshold; fast.
         output: folder for the tables.
 
     Raises:
@@ -34,16 +36,17 @@ def compare(
     """
     cases = read_cases(test)
     known = read_cases(validation) if validation else []
-    rows = compare_cases(known, cases, PLAIN)
+    rows = compare_cases(known, cases, PLAIN, label_free)
     if published_test:
         others = read_cases(published_test)
         if [case.name for case in others] != [case.name for case in cases]:
             raise InputError(f"{published_test}: not an evaluation of the cases of {test}; evaluate the same datalist.")
         others_known = read_cases(published_validation) if published_validation else []
         published = [method._replace(name=f"published {method.name}") for method in REFINED]
-        rows += compare_cases(others_known, others, published)
-    rows += compare_cases(known, cases, REFINED if cases[0].score is None else REFINED + JUDGED)
-    add_gains(rows)
+        rows += compare_cases(others_known, others, published, label_free)
+    rows += compare_cases(known, cases, REFINED if cases[0].score is None else REFINED + JUDGED, label_free)
+    if not label_free:
+        add_gains(rows)
     return write_tables(rows, [case.name for case in cases], output)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import fire
 from matplotlib.figure import Figure
 
-from bundle.figures import agreement, examples, training_curves
+from bundle.comparison import read_cases
+from bundle.figures import agreement, calibration_curve, examples, training_curves
 from bundle.files import write_whole
 from bundle.tables import read_scores
 
@@ -18,17 +19,21 @@ def _write(folder: Path, name: str, figure: Figure) -> None:
     write_whole(folder / name, buffer.getvalue())
 
 
-def draw_results(evaluation: str, simulated: str, *trainings: str, output: str = "docs/images") -> None:
-    """Write ``agreement.png``, ``examples.png`` and ``training.png``.
+def draw_results(
+    evaluation: str, validation: str, simulated: str, *trainings: str, output: str = "docs/images"
+) -> None:
+    """Write ``agreement.png``, ``calibration.png``, ``examples.png`` and ``training.png``.
 
     Args:
         evaluation: output folder of an evaluation, for the agreement with the expert; no image of it is drawn.
+        validation: output folder of an evaluation of the validation cases, for the curve of the judge's calibration.
         simulated: output folder of an evaluation of simulated patients, of which examples are drawn.
         trainings: output folders of the trainings.
         output: folder for the figures.
     """
     folder = Path(output)
     _write(folder, "agreement.png", agreement(read_scores(Path(evaluation))))
+    _write(folder, "calibration.png", calibration_curve(read_cases(validation)))
     _write(folder, "training.png", training_curves([Path(training) for training in trainings]))
     buffer = io.BytesIO()
     examples(Path(simulated)).save(buffer, format="PNG", optimize=True)

@@ -88,6 +88,12 @@ def test_gains_are_paired():
     assert second == f"{gain:+.3f} ({gain:+.3f} to {gain:+.3f})" and gain > 0.2
 
 
+def test_thresholds_of_labels_can_be_left_out():
+    methods = [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)]
+    rows = compare([case(0)], [case(1)], methods, label_free=True)
+    assert [row["method"] for row in rows] == ["IterMask2"]
+
+
 def test_marked_components_that_are_no_lesion_are_counted():
     (row,) = compare([], [case(1)], [Method("mask", lambda c: c.mask)])
     assert row["lesions found"] == 1 and row["components right"] == 0.5

@@ -11,6 +11,7 @@ from bundle.errors import InputError
 from scripts.add_pseudo_labels import add_pseudo_labels
 from scripts.compare import compare
 from scripts.draw_results import draw_results
+from scripts.merge_datalists import merge_datalists
 
 
 def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path):
@@ -55,5 +56,19 @@ def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_pa
         assert row in table
     with pytest.raises(InputError, match=r"no cases\.csv"):
         compare(folder, str(tmp_path))
-    draw_results(folder, folder, str(trained), output=str(tmp_path / "figures"))
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"agreement.png", "examples.png", "training.png"}
+    draw_results(folder, folder, folder, str(trained), output=str(tmp_path / "figures"))
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {"agreement.png", "calibration.png", "examples.png", "training.png"}
+
+
+def test_datalists_are_merged(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.json").write_text(json.dumps({"training": [{"image": "x.nii", "age": 3}], "test": []}))
+    (tmp_path / "two.json").write_text(json.dumps({"training": [{"image": "/y.nii", "label": "l.nii"}]}))
+    said = merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "a" / "one.json"), str(tmp_path / "two.json"))
+    assert "2 training" in said
+    merged = json.loads((tmp_path / "all.json").read_text())
+    first = {"image": str(tmp_path / "a" / "x.nii"), "age": 3}
+    assert merged == {"training": [first, {"image": "/y.nii", "label": str(tmp_path / "l.nii")}], "test": []}
+    with pytest.raises(InputError, match="not a datalist"):
+        merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "missing.json"))

@@ -75,6 +75,15 @@ def test_training_goes_on_from_given_weights(cohort, trained, tmp_path):
     assert len(weights) > 20 and all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
 
 
+def test_networks_of_a_judged_model_are_trained_further(cohort, judged, tmp_path):
+    settings = {"dataset_dir": str(cohort), "output_dir": str(tmp_path), "epochs": 1, "steps_per_epoch": 1}
+    run("train", ["train"], **settings, val_interval=1, learning_rate=0.0, pretrained=str(judged / "model.pt"))
+    before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (judged, tmp_path))
+    assert not any(name.startswith("judge.") for name in after)
+    weights = [name for name in after if name.endswith(("weight", "bias"))]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
+
+
 def test_a_judge_is_trained_beside_networks_that_stay(cohort, trained, judged):
     before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, judged))
     kept = [name for name in before if name != "lesion_threshold"]
@@ -147,7 +156,7 @@ def test_inference_writes_everything_on_the_grid_of_the_scan(trained, tmp_path):
     assert refinement["threshold"] == pytest.approx(float(torch.load(trained / "model.pt")["threshold"]))
     assert len(refinement["mask_ml_by_iteration"]) == refinement["iterations"]
     assert refinement["mask_ml_by_iteration"] == sorted(refinement["mask_ml_by_iteration"], reverse=True)
-    assert statistics["warnings"] == [] and statistics["versions"]["bundle"] == "0.1.0"
+    assert statistics["warnings"] == [] and statistics["versions"]["bundle"] == bundle.__version__
     report = (tmp_path / "out" / "report.html").read_text()
     assert "Not a medical device" in report and "patient_flair" in report
     assert not list((tmp_path / "out").glob(".*"))
