@@ -85,13 +85,16 @@ def glioma(tissue: dict[str, np.ndarray], random: np.random.RandomState) -> Lesi
 
 
 def stroke(
-    tissue: dict[str, np.ndarray], random: np.random.RandomState, radius_range: tuple[float, float] = (6.0, 28.0)
+    tissue: dict[str, np.ndarray],
+    random: np.random.RandomState,
+    radius_range: tuple[float, float] = (6.0, 28.0),
+    roughness: float = 2.5,
 ) -> Lesion:
     """A wedge of infarcted cortex and white matter that stays within one hemisphere; sized from 1 to about 100 ml."""
     shape = tissue["wm"].shape
     centre = _random_voxel(tissue["gm"] > 0.7, random)
     radius = np.exp(random.uniform(*np.log(radius_range)))
-    inside = radius - _distance(shape, centre, random.uniform(0.7, 1.4, 3)) + smooth_noise(shape, 9, random) * 2.5
+    inside = radius - _distance(shape, centre, random.uniform(0.7, 1.4, 3)) + smooth_noise(shape, 9, random) * roughness
     midline = (shape[0] - 1) / 2
     side = np.sign(centre[0] - midline) or 1.0
     inside = np.minimum(inside, side * (np.arange(shape[0]) - midline)[:, None, None])
@@ -120,7 +123,7 @@ def multiple_sclerosis(tissue: dict[str, np.ndarray], random: np.random.RandomSt
 
 def small_stroke(tissue: dict[str, np.ndarray], random: np.random.RandomState) -> Lesion:
     """A stroke of less than 1 ml."""
-    return stroke(tissue, random, radius_range=(3.5, 5.5))
+    return stroke(tissue, random, radius_range=(3.0, 5.0), roughness=0.6)
 
 
 LESIONS = {"glioma": glioma, "stroke": stroke, "ms": multiple_sclerosis, "small_stroke": small_stroke}

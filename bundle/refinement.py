@@ -162,7 +162,7 @@ class IterMaskNet(nn.Module):
         slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
         brain = slices > image.min()
         seeds = torch.arange(slices.shape[0], device=image.device)
-        found = self.refine(slices, brain, seeds, None, None, None, None, None)
+        found = self.refine(slices, brain, seeds, None, None, None, None, None, None, None)
         mask = found.mask
         if self.judge is not None:
             probability = self.lesion_probability(slices, found.reconstruction)
