@@ -3,8 +3,10 @@ import sys
 
 import pytest
 import torch
+from ignite.engine import Engine
 
-from bundle.checkpoint import convert_reference_state
+from bundle.checkpoint import ModelLoader, convert_reference_state
+from bundle.errors import InputError
 from bundle.network import ReconstructionUNet
 
 
@@ -88,3 +90,15 @@ def test_other_state_dicts_are_refused():
     for state in ({}, {"weight": torch.zeros(1)}, [1, 2]):
         with pytest.raises(ValueError, match="layout of the authors"):
             convert_reference_state(state)
+
+
+def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path):
+    state = {name: value for name, value in golden_model.state_dict().items() if name != "lesion_threshold"}
+    torch.save({**state, "judge.stem": torch.zeros(1)}, tmp_path / "pair.pt")
+    engine = Engine(lambda *_: None)
+    ModelLoader(str(tmp_path / "pair.pt"), golden_model, strict=False)(engine)
+    with pytest.raises(InputError, match="without a judge"):
+        ModelLoader(str(tmp_path / "pair.pt"), golden_model)(engine)
+    torch.save({name: value for name, value in state.items() if "refiner" not in name}, tmp_path / "half.pt")
+    with pytest.raises(InputError, match="not a checkpoint of this network"):
+        ModelLoader(str(tmp_path / "half.pt"), golden_model, strict=False)(engine)

@@ -139,7 +139,12 @@ def test_any_two_networks_with_the_right_channels():
     image = torch.full((2, 1, 32, 32), -3.0)
     image[..., 8:24, 8:24] = torch.randn(2, 1, 16, 16)
     assert model(image).shape == (2, 2, 32, 32)
-    assert {name.split(".")[0] for name in model.state_dict()} == {"initial", "refiner", "threshold"}
+    assert {name.split(".")[0] for name in model.state_dict()} == {
+        "initial",
+        "refiner",
+        "threshold",
+        "lesion_threshold",
+    }
 
 
 @pytest.mark.parametrize("iterations", [1, 3])

@@ -22,6 +22,11 @@ from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.test_reading import write_dicom
 
 
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal, where a threshold that is not calibrated yet is equal to another one."""
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
 def test_training_gives_a_calibrated_model_and_curves(trained):
     model = torch.load(trained / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in model.values())
@@ -54,7 +59,7 @@ def test_killed_training_goes_on_where_it_was(cohort, tmp_path):
     assert finished.returncode == 0, finished.stderr
 
     unbroken, resumed = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("unbroken", "killed"))
-    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+    assert all(same(unbroken[name], resumed[name]) for name in unbroken)
 
 
 def test_training_goes_on_from_given_weights(cohort, trained, tmp_path):
@@ -120,11 +125,11 @@ def test_calibration_moves_the_threshold_and_nothing_else(cohort, trained, tmp_p
         dataset_dir=str(cohort),
         output_dir=str(tmp_path / "out"),
         ckpt_path=str(bare),
-        threshold_percentile=95,
+        threshold_percentile=99,
     )
     after = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
     assert after["threshold"] > before["threshold"]
-    assert all(torch.equal(before[name], after[name]) for name in before if name != "threshold")
+    assert all(same(before[name], after[name]) for name in before if name != "threshold")
     assert (tmp_path / "out" / "threshold.png").stat().st_size > 5000
 
 
