@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import glob
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -20,7 +20,7 @@ from bundle.errors import InputError, input_error
 from bundle.reading import NIFTI
 
 # endings of files that lie beside images and are none
-NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations")
+NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations", "score")
 
 # what a datalist names of a volume
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
@@ -60,6 +60,11 @@ def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**entry, "case": name} for entry, name in zip(entries, names)]
 
 
+def absolute_paths(entry: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """What an entry of a datalist names of a volume (``PATHS``), its paths taken relative to a folder."""
+    return {key: str(folder / entry[key]) for key in PATHS if key in entry}
+
+
 def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
     """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
 
@@ -69,7 +74,7 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
         required: keys that every entry must have.
 
     Returns:
-        list: one dictionary a volume; ``image``, ``label`` and ``brain_mask``, where given, are absolute paths,
+        list: one dictionary a volume; all of ``PATHS``, where given, are absolute paths,
         ``case`` is a name that is unique in the list. Other keys of the file are left out.
 
     Raises:
@@ -90,7 +95,7 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
         )
     here = file.resolve().parent
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    return _with_case_names([{key: str(here / entry[key]) for key in PATHS if key in entry} for entry in entries])
+    return _with_case_names([absolute_paths(entry, here) for entry in entries])
 
 
 def training_data(

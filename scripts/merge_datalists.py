@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fire
 
-from bundle.data import PATHS
+from bundle.data import absolute_paths
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -31,9 +31,7 @@ def merge_datalists(output: str, *datalists: str) -> str:
             splits = json.loads(path.read_text())
             for split, entries in splits.items():
                 merged.setdefault(split, [])
-                for entry in entries:
-                    paths = {key: str(path.resolve().parent / entry[key]) for key in PATHS if key in entry}
-                    merged[split].append({**entry, **paths})
+                merged[split] += [{**entry, **absolute_paths(entry, path.resolve().parent)} for entry in entries]
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise InputError(f"{datalist}: not a datalist that can be read ({error}); give its path.") from error
     write_whole(Path(output), json.dumps(merged, indent=4) + "\n")

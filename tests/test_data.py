@@ -35,7 +35,7 @@ def test_cases_of_one_name_are_told_apart(tmp_path):
 def test_folders_hold_images_and_their_masks(tmp_path):
     """Neither labels nor the results of an earlier run are taken for images."""
     head = write_head(tmp_path / "one", "one", 0, lesion=True)
-    for name in ("one_mask", "one_error", "one_reconstruction", "one-seg", "seg", "one_iterations"):
+    for name in ("one_mask", "one_error", "one_reconstruction", "one-seg", "seg", "one_iterations", "one_score"):
         save(simulate_head(0)[0], tmp_path / "one" / f"{name}.nii.gz")
     assert [case["image"] for case in inference_data(image=str(tmp_path))] == [head["image"]]
     with pytest.raises(InputError, match="no image found"):
