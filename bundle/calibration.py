@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from bundle.distributed import gather
 from bundle.errors import InputError
 from bundle.files import writable_folder, write_whole
+from bundle.pictures import figure_png
 from bundle.refinement import reconstruction_error
 from bundle.transforms import BACKGROUND
 
@@ -150,6 +150,4 @@ class ErrorHistogram:
         )
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        write_whole(self.path, buffer.getvalue())
+        write_whole(self.path, figure_png(figure))

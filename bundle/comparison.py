@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage import exposure
 from sklearn.metrics import average_precision_score
 
-from bundle.decision import with_holes_filled, without_small
+from bundle.decision import cleaned, without_small
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
 from bundle.reading import oriented_array
@@ -63,7 +63,7 @@ def read_cases(folder: str) -> list[Case]:
         volumes["mask"] = volumes["mask"] > 0
         score = Path(f"{start}_score.nii.gz")
         volumes["score"] = oriented_array(score) if score.is_file() else None
-        scores = {name: row[name] for name in ("healthy_ssim", "seconds")}
+        scores = {key: row[key] for key in ("healthy_ssim", "seconds")}
         cases.append(Case(name, image, image > 0, oriented_array(statistics["label"]) > 0, **volumes, **scores))
     return cases
 
@@ -96,11 +96,6 @@ def refined_mask(case: Case) -> np.ndarray:
     return case.mask if case.score is None else case.iterations >= case.iterations.max()
 
 
-def as_delivered(mask: np.ndarray) -> np.ndarray:
-    """What the bundle does to a mask of the judge, see :py:mod:`bundle.decision`."""
-    return without_small(with_holes_filled(mask))
-
-
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Only the largest component: wrong for many diseases, and shown for what it brings with one tumour."""
     return without_small(mask, share=1.0)
@@ -129,7 +124,7 @@ PLAIN = (
     Method(
         "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
         lambda case: ndimage.median_filter(smoothed(robust_normalised(case)), size=3),
-        as_delivered,
+        cleaned,
     ),
 )
 # the plain method that gains are measured against: it has the same cleaning, and the labels of the validation cases
@@ -141,12 +136,13 @@ REFINED = (
 )
 JUDGED = (
     Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
-    Method("IterMask2, judged: score, 3D median, cleaned", lambda case: case.score, as_delivered),
+    Method("IterMask2, judged: score, 3D median, cleaned", lambda case: case.score, cleaned),
     Method("IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component),
 )
 
 
-def _volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None) -> np.ndarray:
+def volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None = None) -> np.ndarray:
+    """Volume Dice of a map at each of the ascending ``thresholds``, each mask cleaned where ``clean`` is given."""
     if clean is None:
         # lesion voxels outside the brain mask count as missed
         outside = int(case.label[~case.brain].sum())
@@ -252,12 +248,13 @@ def compare(
     """
     rows = []
     for method in methods:
-        chosen, scored = ([method.values(case) for case in cases] for cases in (validation or test, test))
+        scored = [method.values(case) for case in test]
         if scored[0].dtype == bool:
             rows.append(_row(method, NO_LABELS, None, test, scored, auprc=None))
             continue
         if label_free:
             continue
+        chosen = [method.values(case) for case in validation] if validation else scored
         pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation or test)])
         thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(0.3, 0.002, 40)))
         if method.clean is not None:
@@ -267,7 +264,7 @@ def compare(
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
             if not cases:
                 continue
-            table = np.stack([_volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
+            table = np.stack([volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
             best = float(thresholds[int(table.mean(axis=0).argmax())])
             rows.append(_row(method, source, best, test, scored, auprc))
     return rows

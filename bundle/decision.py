@@ -46,13 +46,18 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
     return np.stack([ndimage.binary_fill_holes(one) for one in np.moveaxis(mask, -1, 0)], axis=-1)
 
 
+def cleaned(mask: np.ndarray, smallest_share: float = 0.1) -> np.ndarray:
+    """A mask as it is delivered: holes filled, then small components dropped."""
+    return without_small(with_holes_filled(mask), smallest_share)
+
+
 class MarkLesionsd(MapTransform):
     """Replace the mask that the refinement left by what scores as a lesion.
 
     Args:
         keys: of the mask, 1 x H x W x D.
         score_key: of the lesion score, see :py:mod:`bundle.scoring`.
-        smallest_share: see :py:func:`without_small`.
+        smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
 
     The threshold is the ``lesion_threshold`` in ``refinement``.
 
@@ -74,8 +79,7 @@ class MarkLesionsd(MapTransform):
                 "then give the checkpoint that this writes as --ckpt_path."
             )
         score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
-        mask = with_holes_filled(score > threshold)
-        mask = without_small(mask, self.smallest_share)
+        mask = cleaned(score > threshold, self.smallest_share)
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]
         return d

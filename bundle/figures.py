@@ -14,9 +14,8 @@ from PIL import Image
 from scipy import ndimage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bundle.comparison import Case
+from bundle.comparison import Case, volume_dice
 from bundle.errors import InputError
-from bundle.evaluation import dice_by_threshold
 from bundle.pictures import highest_error, montage, read_case, slice_pictures, window_of
 from bundle.tables import read_scores
 
@@ -74,10 +73,7 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.5, margin: int =
         healthy.append(case.score[..., free][case.brain[..., free]])
     percentiles = np.linspace(95, 99.9, 50)
     thresholds = np.percentile(np.concatenate(healthy), percentiles)
-    dice = [
-        dice_by_threshold(c.score[c.brain], c.label[c.brain], thresholds, missed=int(c.label[~c.brain].sum()))
-        for c in cases
-    ]
+    dice = [volume_dice(case.score, case, thresholds) for case in cases]
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
     axes.plot(percentiles, np.mean(dice, axis=0), color=ACCENT)

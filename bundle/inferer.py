@@ -38,7 +38,7 @@ class IterativeMaskInferer(Inferer):
         self.batch_size = batch_size
         self.seed = seed
         self.crop_multiple = crop_multiple
-        self.bar = {"disable": not progress, "leave": False}
+        self.progress = progress
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
@@ -61,21 +61,21 @@ class IterativeMaskInferer(Inferer):
                 "The model has no threshold: calibrate it on healthy scans with configs/calibrate.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
             )
-        judged = network.judge is not None
         started = time.perf_counter()
         volumes = torch.as_tensor(inputs)
-        with tqdm(total=len(volumes) * volumes.shape[-1], desc="Refining", unit="slice", **self.bar) as bar:
-            result = torch.stack([self._refined(volume, network, judged, bar) for volume in volumes])
+        total = len(volumes) * volumes.shape[-1]
+        with tqdm(total=total, desc="Refining", unit="slice", disable=not self.progress, leave=False) as bar:
+            result = torch.stack([self._refined(volume, network, bar) for volume in volumes])
         packed = convert_to_dst_type(result, inputs)[0]
         if isinstance(packed, MetaTensor):
             # one entry a volume, as everything in the meta data of a batch
             packed.meta["threshold"] = [float(network.threshold)] * len(volumes)
-            if judged:
+            if network.judge is not None:
                 packed.meta["lesion_threshold"] = [float(network.lesion_threshold)] * len(volumes)
             packed.meta["refinement_seconds"] = [time.perf_counter() - started] * len(volumes)
         return packed
 
-    def _refined(self, volume: Tensor, network: nn.Module, judged: bool, bar: tqdm) -> Tensor:
+    def _refined(self, volume: Tensor, network: nn.Module, bar: tqdm) -> Tensor:
         """From 1 x H x W x D to the channels of the result, C x H x W x D."""
         slices = volume.movedim(-1, 0)
         window = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
@@ -88,12 +88,12 @@ class IterativeMaskInferer(Inferer):
             found = network.refine(image, brain, numbers, None, None, None, None, None, None, detail)
             error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
             channels = [found.mask, error, found.reconstruction, found.hidden_iterations, found.initial_error]
-            if judged:
+            if network.judge is not None:
                 channels.append(network.lesion_probability(image, found.reconstruction))
             results.append(torch.cat([channel.float() for channel in channels], dim=1))
             bar.update(len(image))
         refined = torch.cat(results)
-        if judged:
+        if network.judge is not None:
             image = slices[window]
             refined[:, 5:] = lesion_score(refined[:, 5:], image, image > BACKGROUND, network.contrast)
         result = refined.new_zeros(len(slices), refined.shape[1], *slices.shape[2:])

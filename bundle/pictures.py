@@ -26,6 +26,20 @@ EXPERT = "#5ad1ff"
 HIDDEN = np.array([255, 77, 109], dtype=float)
 
 
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    """The file of a picture, ``kind`` being "PNG" or "JPEG"."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, **({"quality": 90} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def figure_png(figure: Figure) -> bytes:
+    """The PNG file of a figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 class Volumes(NamedTuple):
     """The volumes of a case on one grid, axes towards left, posterior, superior; ``label`` may be None."""
 
@@ -161,9 +175,7 @@ def mask_curve(millilitres: Sequence[float]) -> Image.Image:
     axes.set(xlabel="iteration", ylabel="hidden volume (ml)", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")
+    return Image.open(io.BytesIO(figure_png(figure))).convert("RGB")
 
 
 def montage(rows: Sequence[Sequence[Image.Image]], gap: int = 4) -> Image.Image:

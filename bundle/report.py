@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from bundle.distributed import gather
 from bundle.files import writable_folder, write_whole
 from bundle.pictures import (
     chosen_slices,
+    encoded,
     film_strip,
     highest_error,
     mask_curve,
@@ -32,14 +32,8 @@ from bundle.pictures import (
 )
 
 
-def _encoded(picture: Image.Image, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **({"quality": 90} if kind == "JPEG" else {}))
-    return buffer.getvalue()
-
-
 def _inline(picture: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(_encoded(picture, "JPEG")).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encoded(picture, "JPEG")).decode()
 
 
 def case_section(folder: Path) -> dict[str, Any]:
@@ -60,9 +54,9 @@ def case_section(folder: Path) -> dict[str, Any]:
     film = film_strip(volumes, largest, window)
     curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
 
-    write_whole(folder / f"{case}_slices.png", _encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
-    write_whole(folder / f"{case}_film.png", _encoded(montage([[picture for _, picture in film]]), "PNG"))
-    write_whole(folder / f"{case}_curve.png", _encoded(curve, "PNG"))
+    write_whole(folder / f"{case}_slices.png", encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
+    write_whole(folder / f"{case}_film.png", encoded(montage([[picture for _, picture in film]]), "PNG"))
+    write_whole(folder / f"{case}_curve.png", encoded(curve, "PNG"))
     return {
         "statistics": statistics,
         "has_label": volumes.label is not None,

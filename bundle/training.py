@@ -24,7 +24,24 @@ from bundle.transforms import BACKGROUND
 from bundle.window import brain_window
 
 
-class PrepareMaskedBatch(PrepareBatch):
+class _PrepareSlices(PrepareBatch):
+    """From a batch of slices to the image and the brain mask from which :py:meth:`prepare` makes inputs and label."""
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
+        return self.prepare(image, image > BACKGROUND, batchdata)
+
+    def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class PrepareMaskedBatch(_PrepareSlices):
     """Hide a random part of each lesion-free image.
 
     Args:
@@ -52,15 +69,7 @@ class PrepareMaskedBatch(PrepareBatch):
         self.lesions = lesions
         self.crop_multiple = crop_multiple
 
-    def __call__(
-        self,
-        batchdata: dict[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor]:
-        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
-        brain = image > BACKGROUND
+    def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         seen = image if self.lesions is None else synthetic_lesions(image, brain, **self.lesions)[0]
         mask = training_masks(brain, **self.masks)
         visible = torch.where(mask, torch.randn_like(image), seen)
@@ -70,7 +79,7 @@ class PrepareMaskedBatch(PrepareBatch):
         return inputs[window], label[window]
 
 
-class PrepareJudgedBatch(PrepareBatch):
+class PrepareJudgedBatch(_PrepareSlices):
     """Paint lesions into lesion-free images, and let the trained networks refine them as at inference.
 
     Args:
@@ -93,15 +102,7 @@ class PrepareJudgedBatch(PrepareBatch):
         for network in (model.initial, model.refiner):
             network.requires_grad_(False).eval()
 
-    def __call__(
-        self,
-        batchdata: dict[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor]:
-        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
-        brain = image > BACKGROUND
+    def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         seen, lesions = synthetic_lesions(image, brain, **self.lesions)
         seeds = torch.randint(2**31, (len(image),), device=image.device)
         if "pseudo_label" in batchdata:

@@ -1,22 +1,15 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """Draw the figures of docs/results.md: ``python -m scripts.draw_results --help``."""
 
-import io
 from pathlib import Path
 
 import fire
-from matplotlib.figure import Figure
 
 from bundle.comparison import read_cases
 from bundle.figures import agreement, calibration_curve, examples, training_curves
 from bundle.files import write_whole
+from bundle.pictures import encoded, figure_png
 from bundle.tables import read_scores
-
-
-def _write(folder: Path, name: str, figure: Figure) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_whole(folder / name, buffer.getvalue())
 
 
 def draw_results(
@@ -32,12 +25,14 @@ def draw_results(
         output: folder for the figures.
     """
     folder = Path(output)
-    _write(folder, "agreement.png", agreement(read_scores(Path(evaluation))))
-    _write(folder, "calibration.png", calibration_curve(read_cases(validation)))
-    _write(folder, "training.png", training_curves([Path(training) for training in trainings]))
-    buffer = io.BytesIO()
-    examples(Path(simulated)).save(buffer, format="PNG", optimize=True)
-    write_whole(folder / "examples.png", buffer.getvalue())
+    figures = {
+        "agreement": agreement(read_scores(Path(evaluation))),
+        "calibration": calibration_curve(read_cases(validation)),
+        "training": training_curves([Path(training) for training in trainings]),
+    }
+    for name, figure in figures.items():
+        write_whole(folder / f"{name}.png", figure_png(figure))
+    write_whole(folder / "examples.png", encoded(examples(Path(simulated)), "PNG"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def in_bundle_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the README runs from the root of the bundle; so do the tests."""
     monkeypatch.chdir(ROOT)
+
+
+def run_in_root(*arguments: Any, **overrides: Any) -> None:
+    """Run a workflow from the root of the bundle before any test has begun."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run(*arguments, **overrides)
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +78,17 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a run that trained a model for a few steps and calibrated it."""
     output = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        run(
-            "train",
-            ["train"],
-            dataset_dir=str(cohort),
-            output_dir=str(output),
-            epochs=3,
-            steps_per_epoch=10,
-            val_interval=3,
-            learning_rate=0.005,
-            ema_momentum=0.2,
-        )
+    run_in_root(
+        "train",
+        ["train"],
+        dataset_dir=str(cohort),
+        output_dir=str(output),
+        epochs=3,
+        steps_per_epoch=10,
+        val_interval=3,
+        learning_rate=0.005,
+        ema_momentum=0.2,
+    )
     return output
 
 
@@ -90,26 +96,25 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a run that trained a judge for the networks of ``trained`` and calibrated it."""
     output = tmp_path_factory.mktemp("judged")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        run(
-            "train",
-            ["train", "judge"],
-            dataset_dir=str(cohort),
-            output_dir=str(output),
-            pretrained=str(trained / "model.pt"),
-            epochs=2,
-            steps_per_epoch=3,
-            val_interval=1,
-        )
-        run(
-            "train",
-            ["train", "evaluate", "calibrate_judge"],
-            dataset_dir=str(cohort),
-            output_dir=str(output),
-            ckpt_path=str(output / "model.pt"),
-            method="judged",
-        )
+    run_in_root(
+        "train",
+        ["train", "judge"],
+        dataset_dir=str(cohort),
+        output_dir=str(output),
+        pretrained=str(trained / "model.pt"),
+        method="judged",
+        epochs=2,
+        steps_per_epoch=3,
+        val_interval=1,
+    )
+    run_in_root(
+        "train",
+        ["train", "evaluate", "calibrate_judge"],
+        dataset_dir=str(cohort),
+        output_dir=str(output),
+        ckpt_path=str(output / "model.pt"),
+        method="judged",
+    )
     return output
 
 
@@ -117,14 +122,12 @@ def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
 def judged_results(cohort: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of an evaluation of both patients of ``cohort`` by the model of ``judged``."""
     output = tmp_path_factory.mktemp("judged_results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        run(
-            "train",
-            ["train", "evaluate"],
-            dataset_dir=str(cohort),
-            output_dir=str(output),
-            ckpt_path=str(judged / "model.pt"),
-            method="judged",
-        )
+    run_in_root(
+        "train",
+        ["train", "evaluate"],
+        dataset_dir=str(cohort),
+        output_dir=str(output),
+        ckpt_path=str(judged / "model.pt"),
+        method="judged",
+    )
     return output

@@ -22,10 +22,9 @@ def test_training_and_inference_build_the_same_model():
     train, inference = (json.loads(Path(f"configs/{name}.json").read_text()) for name in ("train", "inference"))
     judge = inference["network_def"].pop("judge")
     assert train["network_def"] == inference["network_def"]
-    for name, key in (("evaluate", "network_def#judge"), ("calibrate", "network_def#judge")):
-        assert json.loads(Path(f"configs/{name}.json").read_text())[key] == judge
-    del judge["_disabled_"]
-    assert json.loads(Path("configs/judge.json").read_text())["network_def#judge"] == judge
+    assert train["judge_def"] == judge
+    for name in ("evaluate", "calibrate", "judge"):
+        assert json.loads(Path(f"configs/{name}.json").read_text())["network_def#judge"] == "%judge_def"
     shared = set(train) & set(inference) - {"imports", "dataset_dir", "datalist", "output_dir", "batch_size"}
     shared -= {"initialize", "run", "finalize", "network", "network_def"}
     assert {name: train[name] for name in shared} == {name: inference[name] for name in shared}
@@ -69,6 +68,7 @@ def test_the_shipped_weights_fit_and_are_calibrated(name, files):
     path = Path(parser.get_parsed_content("ckpt_path"))
     state = torch.load(path, weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
+    assert sorted(p.name for p in Path("models").glob("*.pt")) == ["model.pt", "published.pt"]
     assert path.samefile(f"models/{name}.pt") and path.stat().st_size <= 25e6
     model.load_state_dict(state)
     assert float(model.threshold) > 0 and (model.judge is None or 0 < float(model.lesion_threshold) < 1)
