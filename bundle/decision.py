@@ -15,6 +15,8 @@ from monai.utils import convert_to_dst_type
 from scipy import ndimage
 
 from bundle.errors import InputError
+from bundle.scoring import lesion_intensity
+from bundle.transforms import BACKGROUND
 
 
 def without_small(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
@@ -51,23 +53,97 @@ def cleaned(mask: np.ndarray, smallest_share: float = 0.1) -> np.ndarray:
     return without_small(with_holes_filled(mask), smallest_share)
 
 
+def edge_step(mask: np.ndarray, intensity: np.ndarray, brain: np.ndarray) -> float:
+    """How much brighter the outermost pixels of a mask are than the pixels of the brain around it, slice by slice.
+
+    Args:
+        mask: bool, within the brain, slices along the last axis.
+        intensity: the shape of ``mask``; lesions are higher.
+        brain: bool, the shape of ``mask``.
+
+    Returns:
+        float: difference of the means; minus infinity where the mask has no surround.
+    """
+    around = np.ones((3, 3, 1))
+    surround = ndimage.binary_dilation(mask, around) & brain & ~mask
+    if not surround.any():
+        return -math.inf
+    return float(intensity[mask & ~ndimage.binary_erosion(mask, around)].mean() - intensity[surround].mean())
+
+
+def sharpest_threshold(
+    score: np.ndarray,
+    intensity: np.ndarray,
+    brain: np.ndarray,
+    lowest: float,
+    smallest_share: float = 0.1,
+    size_exponent: float = 0.2,
+    ratio: float = 1.16,
+    fewest: int = 10,
+) -> float:
+    """The threshold at which the outline of the lesions of a volume follows the sharpest edges of its image.
+
+    Scanners and lesions differ in contrast, and so does the best threshold; this one needs no label. Never below
+    ``lowest``, so that no more of a healthy brain is marked than that one allows.
+
+    Args:
+        score: lesion score of a volume, slices along the last axis.
+        intensity: the shape of ``score``, see :py:func:`bundle.scoring.lesion_intensity`.
+        brain: bool, the shape of ``score``.
+        lowest: positive threshold that marks what is to be considered at all.
+        smallest_share: of the cleaning, see :py:func:`cleaned`.
+        size_exponent: an edge counts as its step times the size of the mask to this power: of two outlines that are
+            as sharp, the larger one is taken.
+        ratio: between one threshold that is tried and the next.
+        fewest: pixels of a mask that is tried.
+
+    Returns:
+        float: ``lowest`` where nothing can be compared.
+    """
+    number = int(math.log(max(1.0, float(score.max()) / lowest)) / math.log(ratio)) + 1
+    thresholds = lowest * ratio ** np.arange(number)
+    sharpness = np.full(number, -math.inf)
+    for i, threshold in enumerate(thresholds):
+        mask = cleaned(score > threshold, smallest_share) & brain
+        if (size := int(mask.sum())) < fewest:
+            break
+        sharpness[i] = edge_step(mask, intensity, brain) * size**size_exponent
+    if not np.isfinite(sharpness).any():
+        return lowest
+    # neighbours count too: an outline that holds over several thresholds is no accident of one
+    smooth = np.convolve(np.pad(sharpness, 1, "edge"), [0.25, 0.5, 0.25], "valid")
+    return float(thresholds[int(smooth.argmax())])
+
+
 class MarkLesionsd(MapTransform):
     """Replace the mask that the refinement left by what scores as a lesion.
 
     Args:
         keys: of the mask, 1 x H x W x D.
+        contrast: in which direction lesions differ, see :py:func:`bundle.refinement.reconstruction_error`.
         score_key: of the lesion score, see :py:mod:`bundle.scoring`.
+        image_key: of the preprocessed image.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
 
-    The threshold is the ``lesion_threshold`` in ``refinement``.
+    The threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in ``refinement``, which
+    gains it as ``volume_threshold``.
 
     Raises:
-        InputError: when that threshold is not calibrated.
+        InputError: when ``lesion_threshold`` is not calibrated.
     """
 
-    def __init__(self, keys: KeysCollection, score_key: str = "score", smallest_share: float = 0.1) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        contrast: str,
+        score_key: str = "score",
+        image_key: str = "image",
+        smallest_share: float = 0.1,
+    ) -> None:
         super().__init__(keys)
+        self.contrast = contrast
         self.score_key = score_key
+        self.image_key = image_key
         self.smallest_share = smallest_share
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -79,6 +155,12 @@ class MarkLesionsd(MapTransform):
                 "then give the checkpoint that this writes as --ckpt_path."
             )
         score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
+        image = torch.as_tensor(d[self.image_key]).movedim(-1, 0)
+        brain = image > BACKGROUND
+        intensity = lesion_intensity(image, brain, self.contrast)
+        intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (intensity, brain))
+        threshold = sharpest_threshold(score, intensity, brain, threshold, self.smallest_share)
+        d["refinement"] = {**d["refinement"], "volume_threshold": threshold}
         mask = cleaned(score > threshold, self.smallest_share)
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]

@@ -59,12 +59,13 @@ def training_curves(runs: Sequence[Path]) -> Figure:
     return figure
 
 
-def calibration_curve(cases: Sequence[Case], chosen: float = 99.5, margin: int = 2) -> Figure:
-    """Dice at the threshold that each percentile of the lesion scores on lesion-free slices gives.
+def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int = 2) -> Figure:
+    """Dice at the threshold that each percentile of the lesion scores on lesion-free slices gives, if all volumes share
+    it; and of the masks as delivered, at each volume's own threshold.
 
     Args:
         cases: with the score of a judge.
-        chosen: the percentile that is used.
+        chosen: the percentile that is used, as the least threshold of a volume.
         margin: slices beside a slice with a lesion that do not count as lesion-free.
     """
     healthy = []
@@ -76,7 +77,10 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.5, margin: int =
     dice = [volume_dice(case.score, case, thresholds) for case in cases]
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
-    axes.plot(percentiles, np.mean(dice, axis=0), color=ACCENT)
+    axes.plot(percentiles, np.mean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
+    own = [2 * (case.mask & case.label).sum() / (case.mask.sum() + case.label.sum()) for case in cases]
+    axes.axhline(np.mean(own), color=ACCENT, label="each volume's own, above the dashed one")
+    axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)
     axes.set_ylim(0, 1)
     return figure

@@ -157,7 +157,8 @@ class IterMaskNet(nn.Module):
 
         Returns:
             Tensor: float32, two channels and the size of ``image``: channel 0 background, channel 1 lesion, 0 or 1;
-            what the judge marks, or without one the mask that the refinement left.
+            what scores above ``lesion_threshold``, or without a judge the mask that the refinement left. A volume's own
+            threshold and the cleaning (:py:mod:`bundle.decision`) are not part of it.
         """
         slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
         brain = slices > image.min()

@@ -31,21 +31,35 @@ def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> T
     return smooth * brain
 
 
-def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
-    """The square root of the judge's probability, times the robust intensity in the direction of lesions.
+def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+    """The robust intensity in the direction of lesions: higher where a pixel looks more like one.
 
     Args:
-        probability: of the slices of one volume, D x 1 x H x W, 0 to 1.
-        image: the shape of ``probability``, normalised.
-        brain_mask: bool, the shape of ``probability``.
+        image: the slices of one volume, D x 1 x H x W, normalised.
+        brain_mask: bool, the shape of ``image``.
         contrast: "bright", "dark" or "any", see :py:func:`bundle.refinement.reconstruction_error`.
 
     Returns:
-        Tensor: float32, the shape of ``probability``, 0 to 4.
+        Tensor: float32, the shape of ``image``, in interquartile ranges.
     """
     intensity = robust_intensity(image, brain_mask)
     if contrast == "dark":
         intensity = -intensity
     elif contrast == "any":
         intensity = intensity.abs()
-    return probability.float().sqrt() * intensity.clamp(0.0, 4.0)
+    return intensity
+
+
+def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+    """The square root of the judge's probability, times the intensity in the direction of lesions.
+
+    Args:
+        probability: of the slices of one volume, D x 1 x H x W, 0 to 1.
+        image: the shape of ``probability``, normalised.
+        brain_mask: bool, the shape of ``probability``.
+        contrast: see :py:func:`lesion_intensity`.
+
+    Returns:
+        Tensor: float32, the shape of ``probability``, 0 to 4.
+    """
+    return probability.float().sqrt() * lesion_intensity(image, brain_mask, contrast).clamp(0.0, 4.0)

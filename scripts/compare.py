@@ -36,8 +36,7 @@ def compare(
     """
     cases = read_cases(test)
     known = read_cases(validation) if validation else []
-    # every plain method needs labels
-    rows = [] if label_free else compare_cases(known, cases, PLAIN)
+    rows = compare_cases(known, cases, PLAIN, label_free)
     if published_test:
         others = read_cases(published_test)
         if [case.name for case in others] != [case.name for case in cases]:

@@ -9,6 +9,7 @@ from bundle.comparison import (
     add_gains,
     bootstrap_interval,
     compare,
+    plain_at_sharpest_edge,
     read_cases,
     robust_normalised,
     write_tables,
@@ -68,6 +69,13 @@ def test_normalisation_does_not_know_the_scale():
     assert np.median(inside) == pytest.approx(0) and np.subtract(*np.percentile(inside, [75, 25])) == pytest.approx(1)
 
 
+def test_a_plain_threshold_follows_the_edge_of_each_volume():
+    dim, bright = case(0), case(1, shift=80)
+    for one in (dim, bright):
+        mask = plain_at_sharpest_edge(one)
+        assert 2 * (mask & one.label).sum() / (mask.sum() + one.label.sum()) > 0.6
+
+
 def test_interval():
     low, high = bootstrap_interval([0.5] * 10)
     assert low == high == 0.5
@@ -80,8 +88,8 @@ def test_gains_are_paired():
     cases = [case(i) for i in range(4)]
     worse = Method("worse", lambda c: c.mask & (np.arange(24) > 8)[:, None, None])
     rows = compare([], cases, [worse, Method("IterMask2", lambda c: c.mask)])
-    add_gains(rows, baseline="worse")
-    first, second = (row["gain over the cleaned plain threshold"] for row in rows)
+    add_gains(rows, {"gain": "worse"})
+    first, second = (row["gain"] for row in rows)
     assert first == "+0.000 (+0.000 to +0.000)"
     gain = np.mean(rows[1]["dice"]) - np.mean(rows[0]["dice"])
     # all cases gain the same, however much they differ

@@ -3,7 +3,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from bundle.decision import MarkLesionsd, with_holes_filled, without_small
+from bundle.decision import MarkLesionsd, edge_step, sharpest_threshold, with_holes_filled, without_small
 from bundle.errors import InputError
 
 
@@ -22,23 +22,56 @@ def test_what_a_lesion_encloses_in_a_slice_is_filled():
     assert filled[4, 4, 1] and filled.sum() == ring.sum() + 1
 
 
+def halo(inner: float, outer: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A lesion of radius 5 within a halo of radius 9: intensity, score and brain; the score falls from one to the other."""
+    x, y = np.ogrid[-16:16, -16:16]
+    radius = np.repeat(np.hypot(x, y)[..., None], 3, axis=2)
+    intensity = np.where(radius < 5, inner, np.where(radius < 9, outer, 0.0))
+    return intensity, np.where(radius < 5, 2.0, np.where(radius < 9, 0.5, 0.1)), radius < 15
+
+
+@pytest.mark.parametrize("outer, found", [(0.5, 5), (1.5, 9)])
+def test_a_volume_is_cut_where_its_edges_are_sharpest(outer, found):
+    intensity, score, brain = halo(2.0, outer)
+    threshold = sharpest_threshold(score, intensity, brain, lowest=0.2)
+    assert threshold >= 0.2
+    x, y = np.ogrid[-16:16, -16:16]
+    assert ((score > threshold)[..., 1] == (np.hypot(x, y) < found)).all()
+
+
+def test_an_edge_is_the_step_from_the_outline_to_its_surround():
+    intensity, _, brain = halo(2.0, 0.5)
+    assert edge_step(intensity > 1, intensity, brain) == pytest.approx(1.5)
+    assert edge_step(brain, intensity, brain) == -np.inf
+
+
+def test_where_nothing_can_be_compared_the_lowest_threshold_stays():
+    intensity, score, brain = halo(2.0, 0.5)
+    assert sharpest_threshold(np.zeros_like(score), intensity, brain, lowest=0.3) == 0.3
+    assert sharpest_threshold(np.where(score == score.max(), score, 0.0), intensity, brain, 0.3, fewest=10_000) == 0.3
+
+
 def test_lesions_are_what_the_judge_sees_above_its_threshold():
     score = torch.zeros(1, 12, 12, 3)
     score[0, 2:7, 2:7] = 0.7
     score[0, 4, 4] = 0.1
     score[0, 9, 9, 0] = 0.9
     score[0, 0, 0] = 0.6
+    image = torch.zeros(1, 12, 12, 3)
+    image[0, 2:7, 2:7] = image[0, 9, 9, 0] = 2.0
     pred = MetaTensor(torch.ones(1, 12, 12, 3), affine=torch.diag(torch.tensor([2.0, 2, 2, 1])))
-    data = {"pred": pred, "score": score, "refinement": {"lesion_threshold": 0.65}}
-    marked = MarkLesionsd(keys="pred")(data)["pred"]
+    data = {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": 0.65}}
+    result = MarkLesionsd(keys="pred", contrast="bright")(data)
+    marked = result["pred"]
     assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 2 and marked.dtype == pred.dtype
     # the lesion with its enclosed core; the speck is too small beside it, the corner too improbable
     assert marked.sum() == 75 and marked[0, 4, 4, 1] == 1
-    everything = MarkLesionsd(keys="pred", smallest_share=0.0)(data)["pred"]
+    assert 0.65 <= result["refinement"]["volume_threshold"] < 0.7
+    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(data)["pred"]
     assert everything.sum() == 76
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
     data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2)}
     with pytest.raises(InputError, match="calibrate_judge"):
-        MarkLesionsd(keys="pred")({**data, "refinement": {"lesion_threshold": float("nan")}})
+        MarkLesionsd(keys="pred", contrast="bright")({**data, "refinement": {"lesion_threshold": float("nan")}})

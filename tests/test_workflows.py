@@ -250,8 +250,8 @@ def test_judged_evaluation(judged_results):
     statistics = json.loads((folder / "patient_0_flair_statistics.json").read_text())
     score = np.asarray(nib.load(folder / "patient_0_flair_score.nii.gz").dataobj)
     mask = np.asarray(nib.load(folder / "patient_0_flair_mask.nii.gz").dataobj) > 0
-    threshold = statistics["refinement"]["lesion_threshold"]
-    assert 0 < threshold < 4 and score.min() >= 0 and score.max() <= 4
+    threshold = statistics["refinement"]["volume_threshold"]
+    assert 0 < statistics["refinement"]["lesion_threshold"] <= threshold < 4 and score.min() >= 0 and score.max() <= 4
     assert mask.any() and score[mask].mean() > score[~mask].mean()
     assert (judged_results / "cases.csv").is_file()
 
