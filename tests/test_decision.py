@@ -23,7 +23,7 @@ def test_what_a_lesion_encloses_in_a_slice_is_filled():
 
 
 def halo(inner: float, outer: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A lesion of radius 5 within a halo of radius 9: intensity, score and brain; the score falls from one to the other."""
+    """A lesion of radius 5 within a halo of radius 9, where the score is lower: intensity, score and brain."""
     x, y = np.ogrid[-16:16, -16:16]
     radius = np.repeat(np.hypot(x, y)[..., None], 3, axis=2)
     intensity = np.where(radius < 5, inner, np.where(radius < 9, outer, 0.0))
