@@ -130,7 +130,8 @@ class RunReport:
             return
         judged = {}
         if self.model.judge is not None:
-            judged["threshold of the judge"] = f"{float(self.model.lesion_threshold):.4g} (lesion score; no labels)"
+            lowest = float(self.model.lesion_threshold)
+            judged["lowest threshold"] = f"{lowest:.4g} (lesion score; no labels; each volume has its own above it)"
         run = {
             "weights": f"{self.weights.name}, SHA-256 {hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16]}",
             "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",

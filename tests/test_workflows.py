@@ -254,6 +254,7 @@ def test_judged_evaluation(judged_results):
     assert 0 < statistics["refinement"]["lesion_threshold"] <= threshold < 4 and score.min() >= 0 and score.max() <= 4
     assert mask.any() and score[mask].mean() > score[~mask].mean()
     assert (judged_results / "cases.csv").is_file()
+    assert "where the edges are sharpest" in (judged_results / "report.html").read_text()
 
 
 def test_calibration_of_the_judge_moves_its_threshold_alone(cohort, judged, tmp_path):
