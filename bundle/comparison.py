@@ -91,14 +91,10 @@ def smoothed(values: np.ndarray, sigma: float = 1.5) -> np.ndarray:
     return ndimage.gaussian_filter(values, (sigma, sigma, 0))
 
 
-def smooth_robust(case: Case) -> np.ndarray:
-    """(x - median) / interquartile range, smoothed in plane, 3D median of 3 x 3 x 3."""
-    return ndimage.median_filter(smoothed(robust_normalised(case)), size=3)
-
-
 def plain_at_sharpest_edge(case: Case) -> np.ndarray:
     """The plain threshold by the rule of the judge's masks, among the brightest tenth of the brain."""
-    values, intensity = smooth_robust(case), smoothed(robust_normalised(case))
+    intensity = smoothed(robust_normalised(case))
+    values = ndimage.median_filter(intensity, size=3)
     lowest = float(np.percentile(values[case.brain], 90))
     # intensities span less than scores: finer steps
     threshold = sharpest_threshold(values, intensity, case.brain, lowest, ratio=1.06)
@@ -137,7 +133,7 @@ PLAIN = (
     Method("plain: equalised, 3D median, small components removed", equalised, without_small),
     Method(
         "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
-        smooth_robust,
+        lambda case: ndimage.median_filter(smoothed(robust_normalised(case)), size=3),
         cleaned,
     ),
     Method("plain: the same at the sharpest edge of each volume, cleaned", plain_at_sharpest_edge),
@@ -159,17 +155,18 @@ JUDGED = (
 )
 
 
+def mask_dice(mask: np.ndarray, case: Case) -> float:
+    """Volume Dice of a mask; 0 where neither it nor the label has a voxel."""
+    return float(2 * (mask & case.label).sum() / max(1, mask.sum() + case.label.sum()))
+
+
 def volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None = None) -> np.ndarray:
     """Volume Dice of a map at each of the ascending ``thresholds``, each mask cleaned where ``clean`` is given."""
     if clean is None:
         # lesion voxels outside the brain mask count as missed
         outside = int(case.label[~case.brain].sum())
         return dice_by_threshold(values[case.brain], case.label[case.brain], thresholds, missed=outside)
-    dice = []
-    for threshold in thresholds:
-        mask = clean((values > threshold) & case.brain)
-        dice.append(2 * (mask & case.label).sum() / max(1, mask.sum() + case.label.sum()))
-    return np.array(dice)
+    return np.array([mask_dice(clean((values > threshold) & case.brain), case) for threshold in thresholds])
 
 
 def _touched(mask: np.ndarray, other: np.ndarray) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bundle.comparison import Case, volume_dice
+from bundle.comparison import Case, mask_dice, volume_dice
 from bundle.errors import InputError
 from bundle.pictures import highest_error, montage, read_case, slice_pictures, window_of
 from bundle.tables import read_scores
@@ -78,7 +78,7 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int =
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
     axes.plot(percentiles, np.mean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
-    own = [2 * (case.mask & case.label).sum() / (case.mask.sum() + case.label.sum()) for case in cases]
+    own = [mask_dice(case.mask, case) for case in cases]
     axes.axhline(np.mean(own), color=ACCENT, label="each volume's own, above the dashed one")
     axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)

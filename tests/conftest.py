@@ -92,29 +92,20 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+def run_judged(configs: list[str], cohort: Path, output: Path, **overrides: Any) -> None:
+    """Run a workflow of the judged method on ``cohort``."""
+    run_in_root(
+        "train", ["train", *configs], dataset_dir=str(cohort), output_dir=str(output), method="judged", **overrides
+    )
+
+
 @pytest.fixture(scope="session")
 def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a run that trained a judge for the networks of ``trained`` and calibrated it."""
     output = tmp_path_factory.mktemp("judged")
-    run_in_root(
-        "train",
-        ["train", "judge"],
-        dataset_dir=str(cohort),
-        output_dir=str(output),
-        pretrained=str(trained / "model.pt"),
-        method="judged",
-        epochs=2,
-        steps_per_epoch=3,
-        val_interval=1,
-    )
-    run_in_root(
-        "train",
-        ["train", "evaluate", "calibrate_judge"],
-        dataset_dir=str(cohort),
-        output_dir=str(output),
-        ckpt_path=str(output / "model.pt"),
-        method="judged",
-    )
+    pretrained = str(trained / "model.pt")
+    run_judged(["judge"], cohort, output, pretrained=pretrained, epochs=2, steps_per_epoch=3, val_interval=1)
+    run_judged(["evaluate", "calibrate_judge"], cohort, output, ckpt_path=str(output / "model.pt"))
     return output
 
 
@@ -122,12 +113,5 @@ def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
 def judged_results(cohort: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of an evaluation of both patients of ``cohort`` by the model of ``judged``."""
     output = tmp_path_factory.mktemp("judged_results")
-    run_in_root(
-        "train",
-        ["train", "evaluate"],
-        dataset_dir=str(cohort),
-        output_dir=str(output),
-        ckpt_path=str(judged / "model.pt"),
-        method="judged",
-    )
+    run_judged(["evaluate"], cohort, output, ckpt_path=str(judged / "model.pt"))
     return output
