@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, generate_spatial_bounding_box
 from monai.utils import convert_to_dst_type
 from scipy import ndimage
 
@@ -100,7 +100,13 @@ def sharpest_threshold(
     Returns:
         float: ``lowest`` where nothing can be compared.
     """
-    number = int(math.log(max(1.0, float(score.max()) / lowest)) / math.log(ratio)) + 1
+    if score.max() <= lowest:
+        return lowest
+    starts, ends = generate_spatial_bounding_box(score[None], lambda x: x > lowest, margin=1, allow_smaller=True)
+    # no threshold marks anything outside of this box
+    box = tuple(slice(start, end) for start, end in zip(starts, ends))
+    score, intensity, brain = score[box], intensity[box], brain[box]
+    number = int(math.log(float(score.max()) / lowest) / math.log(ratio)) + 1
     thresholds = lowest * ratio ** np.arange(number)
     sharpness = np.full(number, -math.inf)
     for i, threshold in enumerate(thresholds):

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 
 def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> Tensor:
-    """Distance from the median of the brain in interquartile ranges, smoothed in each slice.
+    """Distance from the median of the brain in the slice, in interquartile ranges of the volume, smoothed in plane.
+
+    The median of each slice, because slices differ: by where the coil is near, and from one thick slice to the next.
 
     Args:
         image: the slices of one volume, D x 1 x H x W.
@@ -20,9 +22,12 @@ def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> T
         Tensor: float32, the shape of ``image``, 0 outside the brain.
     """
     inside = image[brain_mask].float().sort()[0]
-    quarter, median, three_quarters = inside[len(inside) // 4], inside[len(inside) // 2], inside[3 * len(inside) // 4]
+    iqr = (inside[3 * len(inside) // 4] - inside[len(inside) // 4]).clamp(min=1e-6)
+    # the brain first, from the smallest value up
+    ordered = torch.where(brain_mask, image.float(), float("inf")).flatten(1).sort(dim=1)[0]
+    median = ordered.gather(1, brain_mask.flatten(1).sum(dim=1, keepdim=True) // 2)[:, :, None, None]
     brain = brain_mask.float()
-    values = (image.float() - median) / (three_quarters - quarter).clamp(min=1e-6) * brain
+    values = torch.where(brain_mask, (image.float() - median) / iqr, 0.0)
     reach = int(4 * sigma + 0.5)
     axis = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (axis / sigma) ** 2)

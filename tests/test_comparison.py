@@ -11,6 +11,7 @@ from bundle.comparison import (
     compare,
     plain_at_sharpest_edge,
     read_cases,
+    robust_by_slice,
     robust_normalised,
     write_tables,
 )
@@ -67,6 +68,14 @@ def test_normalisation_does_not_know_the_scale():
     assert np.allclose(robust_normalised(first), robust_normalised(other))
     inside = robust_normalised(first)[first.brain]
     assert np.median(inside) == pytest.approx(0) and np.subtract(*np.percentile(inside, [75, 25])) == pytest.approx(1)
+
+
+def test_the_median_of_each_slice_makes_slices_alike():
+    plain = case(0)
+    shifted = plain._replace(image=plain.image + 9 * plain.brain * np.arange(plain.image.shape[2]))
+    alike = robust_by_slice(shifted)
+    assert all(np.median(alike[..., z][plain.brain[..., z]]) == pytest.approx(0) for z in range(1, 7))
+    assert not alike[~plain.brain].any()
 
 
 def test_a_plain_threshold_follows_the_edge_of_each_volume():

@@ -39,6 +39,14 @@ def test_a_volume_is_cut_where_its_edges_are_sharpest(outer, found):
     assert ((score > threshold)[..., 1] == (np.hypot(x, y) < found)).all()
 
 
+def test_a_threshold_is_the_same_in_the_midst_of_a_volume_and_at_its_end():
+    intensity, score, brain = halo(2.0, 1.5)
+    threshold = sharpest_threshold(score, intensity, brain, lowest=0.2)
+    beyond = [(3, 0), (8, 8), (2, 0)]
+    volumes = (np.pad(volume, beyond) for volume in (score, intensity, brain))
+    assert sharpest_threshold(*volumes, lowest=0.2) == threshold
+
+
 def test_an_edge_is_the_step_from_the_outline_to_its_surround():
     intensity, _, brain = halo(2.0, 0.5)
     assert edge_step(intensity > 1, intensity, brain) == pytest.approx(1.5)
