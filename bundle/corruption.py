@@ -18,8 +18,8 @@ def synthetic_lesions(
     brain_mask: Tensor,
     generator: Generator | None = None,
     probability: float = 0.85,
-    most_lesions: int = 4,
-    radius_range: Sequence[float] = (1.5, 22.0),
+    most_lesions: int = 6,
+    radius_range: Sequence[float] = (1.0, 22.0),
     contrast_range: Sequence[float] = (0.4, 3.5),
     dark_share: float = 0.1,
     core_share: float = 0.5,
@@ -37,7 +37,8 @@ def synthetic_lesions(
         generator: of the device of ``image``; the default generator when None.
         probability: share of the images that get lesions.
         most_lesions: an image gets between one and so many.
-        radius_range: smallest and largest radius in pixels; log-uniform.
+        radius_range: smallest and largest radius in pixels. The first lesion of an image has a log-uniform one, the
+            others are no larger: often all lesions of an image are small.
         contrast_range: smallest and largest difference from the tissue around, in units of the normalised intensity.
         dark_share: share of lesions that are darker than the tissue.
         core_share: share of lesions with a core (solid tumour, necrosis or a cyst) within a rim.
@@ -73,6 +74,8 @@ def synthetic_lesions(
     tissue = F.avg_pool2d(image * brain_mask, 9, stride=1, padding=4)
     tissue = tissue / F.avg_pool2d(brain_mask.float(), 9, stride=1, padding=4).clamp(min=1e-3)
 
+    smallest = math.log(radius_range[0])
+    largest = uniform(smallest, math.log(radius_range[1]), 1, 1, 1)
     typical = (image * brain_mask).sum(dim=(2, 3), keepdim=True) / brain_mask.sum(dim=(2, 3), keepdim=True)
 
     for i in range(most_lesions):
@@ -81,7 +84,8 @@ def synthetic_lesions(
         angle, stretch = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-0.5, 0.5, 1, 1, 1))
         u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretch
         v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretch
-        radius = torch.exp(uniform(math.log(radius_range[0]), math.log(radius_range[1]), 1, 1, 1))
+        share_of_largest = uniform(0, 1, 1, 1, 1) if i else 1.0
+        radius = torch.exp(smallest + share_of_largest * (largest - smallest))
         rough = smooth_noise(16) * uniform(0, 0.35, 1, 1, 1) + smooth_noise(6) * uniform(0, 0.15, 1, 1, 1)
         distance = torch.sqrt(u**2 + v**2)
         inward = radius * (1 + rough) - distance

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform, generate_spatial_bounding_box
 from monai.utils import convert_to_dst_type
 from scipy import ndimage
@@ -121,6 +122,25 @@ def sharpest_threshold(
     return float(thresholds[int(smooth.argmax())])
 
 
+def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float = 3.0, cut: float = 0.4) -> np.ndarray:
+    """Small lesions one by one: each has its own threshold, and none is too small beside another.
+
+    Args:
+        score: lesion score of a volume, slices along the last axis.
+        lowest: positive threshold that marks what is to be considered at all.
+        peak_ratio: a lesion's highest score is at least so many times ``lowest``.
+        cut: share of its highest score above which a pixel is part of a lesion.
+
+    Returns:
+        np.ndarray: bool, the shape of ``score``.
+    """
+    components, number = ndimage.label(score > lowest, np.ones((3, 3, 3)))
+    # of what is in no component the peak is infinite, and nothing reaches it
+    peaks = np.array([math.inf, *np.atleast_1d(ndimage.maximum(score, components, range(1, number + 1)))])
+    peaks[peaks < peak_ratio * lowest] = math.inf
+    return with_holes_filled(score >= cut * peaks[components])
+
+
 class MarkLesionsd(MapTransform):
     """Replace the mask that the refinement left by what scores as a lesion.
 
@@ -130,9 +150,11 @@ class MarkLesionsd(MapTransform):
         score_key: of the lesion score, see :py:mod:`bundle.scoring`.
         image_key: of the preprocessed image.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
+        small_lesion: where the largest lesion is smaller than so many millilitres, all are marked one by one, see
+            :py:func:`separate_lesions`; 0 to mark none so.
 
     The threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in ``refinement``, which
-    gains it as ``volume_threshold``.
+    gains it as ``volume_threshold``; or where lesions are small ``separate_lesions``, true.
 
     Raises:
         InputError: when ``lesion_threshold`` is not calibrated.
@@ -145,17 +167,19 @@ class MarkLesionsd(MapTransform):
         score_key: str = "score",
         image_key: str = "image",
         smallest_share: float = 0.1,
+        small_lesion: float = 5.0,
     ) -> None:
         super().__init__(keys)
         self.contrast = contrast
         self.score_key = score_key
         self.image_key = image_key
         self.smallest_share = smallest_share
+        self.small_lesion = small_lesion
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        threshold = d["refinement"]["lesion_threshold"]
-        if math.isnan(threshold):
+        lowest = d["refinement"]["lesion_threshold"]
+        if math.isnan(lowest):
             raise InputError(
                 "The judge of this model has no threshold: calibrate it with configs/calibrate_judge.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
@@ -165,9 +189,14 @@ class MarkLesionsd(MapTransform):
         brain = image > BACKGROUND
         intensity = lesion_intensity(image, brain, self.contrast)
         intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (intensity, brain))
-        threshold = sharpest_threshold(score, intensity, brain, threshold, self.smallest_share)
-        d["refinement"] = {**d["refinement"], "volume_threshold": threshold}
+        threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share)
         mask = cleaned(score > threshold, self.smallest_share)
+        decided: dict[str, Any] = {"volume_threshold": threshold}
+        millilitres = float(affine_to_spacing(d[self.image_key].affine).prod()) / 1000
+        if without_small(mask, share=1.0).sum() * millilitres < self.small_lesion:
+            mask = separate_lesions(score, lowest)
+            decided = {"separate_lesions": True}
+        d["refinement"] = {**d["refinement"], **decided}
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]
         return d

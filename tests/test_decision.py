@@ -3,7 +3,14 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from bundle.decision import MarkLesionsd, edge_step, sharpest_threshold, with_holes_filled, without_small
+from bundle.decision import (
+    MarkLesionsd,
+    edge_step,
+    separate_lesions,
+    sharpest_threshold,
+    with_holes_filled,
+    without_small,
+)
 from bundle.errors import InputError
 
 
@@ -59,24 +66,48 @@ def test_where_nothing_can_be_compared_the_lowest_threshold_stays():
     assert sharpest_threshold(np.where(score == score.max(), score, 0.0), intensity, brain, 0.3, fewest=10_000) == 0.3
 
 
-def test_lesions_are_what_the_judge_sees_above_its_threshold():
+def judged(spacing: float) -> dict:
+    """A lesion of 75 voxels with a dim core, a speck of one voxel with a high score, a corner with a low one."""
     score = torch.zeros(1, 12, 12, 3)
     score[0, 2:7, 2:7] = 0.7
     score[0, 4, 4] = 0.1
     score[0, 9, 9, 0] = 0.9
-    score[0, 0, 0] = 0.6
+    score[0, 0, 0] = 0.14
     image = torch.zeros(1, 12, 12, 3)
     image[0, 2:7, 2:7] = image[0, 9, 9, 0] = 2.0
-    pred = MetaTensor(torch.ones(1, 12, 12, 3), affine=torch.diag(torch.tensor([2.0, 2, 2, 1])))
-    data = {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": 0.65}}
-    result = MarkLesionsd(keys="pred", contrast="bright")(data)
+    affine = torch.diag(torch.tensor([spacing, spacing, spacing, 1]))
+    pred, image = MetaTensor(torch.ones(1, 12, 12, 3), affine=affine), MetaTensor(image, affine=affine)
+    return {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": 0.15}}
+
+
+def test_lesions_are_what_the_judge_sees_above_its_threshold():
+    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=10.0))
     marked = result["pred"]
-    assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 2 and marked.dtype == pred.dtype
+    assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 10 and marked.dtype == torch.float32
     # the lesion with its enclosed core; the speck is too small beside it, the corner too improbable
     assert marked.sum() == 75 and marked[0, 4, 4, 1] == 1
-    assert 0.65 <= result["refinement"]["volume_threshold"] < 0.7
-    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(data)["pred"]
+    assert 0.15 <= result["refinement"]["volume_threshold"] < 0.7 and "separate_lesions" not in result["refinement"]
+    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(judged(spacing=10.0))["pred"]
     assert everything.sum() == 76
+
+
+def test_where_all_lesions_are_small_none_is_dropped_beside_another():
+    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=1.0))
+    # the speck too; still not the corner
+    assert result["pred"].sum() == 76 and result["pred"][0, 4, 4, 1] == 1
+    assert result["refinement"]["separate_lesions"] and "volume_threshold" not in result["refinement"]
+    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(judged(spacing=1.0))
+    assert apart["pred"].sum() == 75
+
+
+def test_each_small_lesion_is_cut_at_its_own_height():
+    score = np.zeros((16, 16, 3), np.float32)
+    score[1:6, 1:6, 1], score[2:5, 2:5, 1] = 1.0, 4.0
+    score[9:14, 9:14, 1], score[10:13, 10:13, 1] = 0.3, 0.8
+    score[14, 2, 1] = 0.3
+    mask = separate_lesions(score, lowest=0.1, peak_ratio=5.0, cut=0.5)
+    assert mask[2:5, 2:5, 1].all() and mask[10:13, 10:13, 1].all() and mask.sum() == 18
+    assert not separate_lesions(np.zeros_like(score), lowest=0.1).any()
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
