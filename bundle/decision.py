@@ -122,7 +122,7 @@ def sharpest_threshold(
     return float(thresholds[int(smooth.argmax())])
 
 
-def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float = 3.0, cut: float = 0.4) -> np.ndarray:
+def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float = 5.0, cut: float = 0.4) -> np.ndarray:
     """Small lesions one by one: each has its own threshold, and none is too small beside another.
 
     Args:

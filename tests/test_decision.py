@@ -69,7 +69,7 @@ def test_where_nothing_can_be_compared_the_lowest_threshold_stays():
 def judged(spacing: float) -> dict:
     """A lesion of 75 voxels with a dim core, a speck of one voxel with a high score, a corner with a low one."""
     score = torch.zeros(1, 12, 12, 3)
-    score[0, 2:7, 2:7] = 0.7
+    score[0, 2:7, 2:7] = 0.8
     score[0, 4, 4] = 0.1
     score[0, 9, 9, 0] = 0.9
     score[0, 0, 0] = 0.14
@@ -86,7 +86,7 @@ def test_lesions_are_what_the_judge_sees_above_its_threshold():
     assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 10 and marked.dtype == torch.float32
     # the lesion with its enclosed core; the speck is too small beside it, the corner too improbable
     assert marked.sum() == 75 and marked[0, 4, 4, 1] == 1
-    assert 0.15 <= result["refinement"]["volume_threshold"] < 0.7 and "separate_lesions" not in result["refinement"]
+    assert 0.15 <= result["refinement"]["volume_threshold"] < 0.8 and "separate_lesions" not in result["refinement"]
     everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(judged(spacing=10.0))["pred"]
     assert everything.sum() == 76
 
