@@ -82,9 +82,9 @@ def robust_normalised(case: Case) -> np.ndarray:
 
 def robust_by_slice(case: Case) -> np.ndarray:
     """(x - median of the slice) / interquartile range over the brain; 0 outside."""
-    medians = np.ma.median(np.ma.array(case.image, mask=~case.brain), axis=(0, 1)).filled(0.0)
-    quarter, three_quarters = np.percentile(case.image[case.brain], [25, 75])
-    return np.where(case.brain, (case.image - medians) / (three_quarters - quarter), 0.0)
+    values = robust_normalised(case)
+    medians = np.ma.median(np.ma.array(values, mask=~case.brain), axis=(0, 1)).filled(0.0)
+    return np.where(case.brain, values - medians, 0.0)
 
 
 def equalised(case: Case) -> np.ndarray:

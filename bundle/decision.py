@@ -136,7 +136,7 @@ def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float = 5.0, 
     """
     components, number = ndimage.label(score > lowest, np.ones((3, 3, 3)))
     # of what is in no component the peak is infinite, and nothing reaches it
-    peaks = np.array([math.inf, *np.atleast_1d(ndimage.maximum(score, components, range(1, number + 1)))])
+    peaks = np.array([math.inf, *ndimage.maximum(score, components, range(1, number + 1))])
     peaks[peaks < peak_ratio * lowest] = math.inf
     return with_holes_filled(score >= cut * peaks[components])
 

@@ -66,37 +66,38 @@ def test_where_nothing_can_be_compared_the_lowest_threshold_stays():
     assert sharpest_threshold(np.where(score == score.max(), score, 0.0), intensity, brain, 0.3, fewest=10_000) == 0.3
 
 
-def judged(spacing: float) -> dict:
+def judged(spacing: float, lowest: float) -> dict:
     """A lesion of 75 voxels with a dim core, a speck of one voxel with a high score, a corner with a low one."""
     score = torch.zeros(1, 12, 12, 3)
-    score[0, 2:7, 2:7] = 0.8
+    score[0, 2:7, 2:7] = 0.7
     score[0, 4, 4] = 0.1
     score[0, 9, 9, 0] = 0.9
-    score[0, 0, 0] = 0.14
+    score[0, 0, 0] = 0.6
     image = torch.zeros(1, 12, 12, 3)
     image[0, 2:7, 2:7] = image[0, 9, 9, 0] = 2.0
     affine = torch.diag(torch.tensor([spacing, spacing, spacing, 1]))
     pred, image = MetaTensor(torch.ones(1, 12, 12, 3), affine=affine), MetaTensor(image, affine=affine)
-    return {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": 0.15}}
+    return {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": lowest}}
 
 
 def test_lesions_are_what_the_judge_sees_above_its_threshold():
-    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=10.0))
+    data = judged(spacing=10.0, lowest=0.65)
+    result = MarkLesionsd(keys="pred", contrast="bright")(data)
     marked = result["pred"]
-    assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 10 and marked.dtype == torch.float32
+    assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 10 and marked.dtype == data["pred"].dtype
     # the lesion with its enclosed core; the speck is too small beside it, the corner too improbable
     assert marked.sum() == 75 and marked[0, 4, 4, 1] == 1
-    assert 0.15 <= result["refinement"]["volume_threshold"] < 0.8 and "separate_lesions" not in result["refinement"]
-    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(judged(spacing=10.0))["pred"]
+    assert 0.65 <= result["refinement"]["volume_threshold"] < 0.7 and "separate_lesions" not in result["refinement"]
+    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(data)["pred"]
     assert everything.sum() == 76
 
 
 def test_where_all_lesions_are_small_none_is_dropped_beside_another():
-    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=1.0))
+    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=1.0, lowest=0.13))
     # the speck too; still not the corner
     assert result["pred"].sum() == 76 and result["pred"][0, 4, 4, 1] == 1
     assert result["refinement"]["separate_lesions"] and "volume_threshold" not in result["refinement"]
-    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(judged(spacing=1.0))
+    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(judged(spacing=1.0, lowest=0.13))
     assert apart["pred"].sum() == 75
 
 
