@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import Dataset, IterableDataset, PersistentDataset
+from monai.data import Dataset, IterableDataset, PersistentDataset, pickle_hashing
 from tqdm import tqdm
 
 from bundle.errors import InputError, input_error
@@ -216,7 +216,10 @@ class SliceDataset(Dataset):
     ) -> None:
         # only what the transforms read: other entries would needlessly tell apart what is cached
         entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
-        volumes = PersistentDataset(entries, transform, cache_dir) if cache_dir else Dataset(entries, transform)
+        volumes = Dataset(entries, transform)
+        if cache_dir:
+            # by the settings of the transforms too: what was preprocessed otherwise is not taken
+            volumes = PersistentDataset(entries, transform, cache_dir, hash_transform=pickle_hashing)
 
         def load(index: int) -> dict[str, torch.Tensor] | InputError:
             try:

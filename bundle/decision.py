@@ -122,18 +122,31 @@ def sharpest_threshold(
     return float(thresholds[int(smooth.argmax())])
 
 
-def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float = 5.0, cut: float = 0.4) -> np.ndarray:
+def separate_lesions(
+    score: np.ndarray,
+    lowest: float,
+    slice_distance: float,
+    peak_ratio: float = 15.0,
+    cut: float = 0.4,
+    sigma: float = 1.0,
+) -> np.ndarray:
     """Small lesions one by one: each has its own threshold, and none is too small beside another.
 
+    A median would wipe out the smallest ones. Smoothing across slices leaves them, and where slices are thin it takes
+    away what shows in one slice alone.
+
     Args:
-        score: lesion score of a volume, slices along the last axis.
+        score: lesion score of a volume as the slices gave it, slices along the last axis.
         lowest: positive threshold that marks what is to be considered at all.
+        slice_distance: from one slice to the next, in millimetres.
         peak_ratio: a lesion's highest score is at least so many times ``lowest``.
         cut: share of its highest score above which a pixel is part of a lesion.
+        sigma: of the Gaussian across slices, in millimetres.
 
     Returns:
         np.ndarray: bool, the shape of ``score``.
     """
+    score = ndimage.gaussian_filter1d(score, sigma / slice_distance, axis=-1)
     components, number = ndimage.label(score > lowest, np.ones((3, 3, 3)))
     # of what is in no component the peak is infinite, and nothing reaches it
     peaks = np.array([math.inf, *ndimage.maximum(score, components, range(1, number + 1))])
@@ -147,7 +160,8 @@ class MarkLesionsd(MapTransform):
     Args:
         keys: of the mask, 1 x H x W x D.
         contrast: in which direction lesions differ, see :py:func:`bundle.refinement.reconstruction_error`.
-        score_key: of the lesion score, see :py:mod:`bundle.scoring`.
+        score_key: of the lesion score, see :py:mod:`bundle.scoring`, smoothed by a median.
+        slice_score_key: of the same as the slices gave it.
         image_key: of the preprocessed image.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
         small_lesion: where the largest lesion is smaller than so many millilitres, all are marked one by one, see
@@ -165,6 +179,7 @@ class MarkLesionsd(MapTransform):
         keys: KeysCollection,
         contrast: str,
         score_key: str = "score",
+        slice_score_key: str = "slice_score",
         image_key: str = "image",
         smallest_share: float = 0.1,
         small_lesion: float = 5.0,
@@ -172,6 +187,7 @@ class MarkLesionsd(MapTransform):
         super().__init__(keys)
         self.contrast = contrast
         self.score_key = score_key
+        self.slice_score_key = slice_score_key
         self.image_key = image_key
         self.smallest_share = smallest_share
         self.small_lesion = small_lesion
@@ -184,7 +200,9 @@ class MarkLesionsd(MapTransform):
                 "The judge of this model has no threshold: calibrate it with configs/calibrate_judge.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
             )
-        score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
+        score, slice_score = (
+            torch.as_tensor(d[key])[0].cpu().numpy() for key in (self.score_key, self.slice_score_key)
+        )
         image = torch.as_tensor(d[self.image_key]).movedim(-1, 0)
         brain = image > BACKGROUND
         intensity = lesion_intensity(image, brain, self.contrast)
@@ -192,9 +210,9 @@ class MarkLesionsd(MapTransform):
         threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share)
         mask = cleaned(score > threshold, self.smallest_share)
         decided: dict[str, Any] = {"volume_threshold": threshold}
-        millilitres = float(affine_to_spacing(d[self.image_key].affine).prod()) / 1000
-        if without_small(mask, share=1.0).sum() * millilitres < self.small_lesion:
-            mask = separate_lesions(score, lowest)
+        spacing = affine_to_spacing(d[self.image_key].affine)
+        if without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000 < self.small_lesion:
+            mask = separate_lesions(slice_score, lowest, float(spacing[2]))
             decided = {"separate_lesions": True}
         d["refinement"] = {**d["refinement"], **decided}
         for key in self.key_iterator(d):

@@ -10,10 +10,10 @@ from bundle.errors import InputError
 from tests.heads import AFFINE, save, simulate_head, write_head
 
 
-def slices_transform():
+def slices_transform(image_size=32):
     parser = ConfigParser()
     parser.read_config("configs/train.json")
-    parser["image_size"] = 32
+    parser["image_size"] = image_size
     return parser.get_parsed_content("train#preprocessing")
 
 
@@ -87,6 +87,15 @@ def test_cached_volumes_are_not_read_again(tmp_path):
     (tmp_path / "scans" / "one_flair.nii.gz").unlink()
     again = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again))
+
+
+def test_volumes_cached_by_other_settings_are_preprocessed_anew(tmp_path):
+    data = [write_head(tmp_path, "one", 0)]
+    sizes = [
+        SliceDataset(data, slices_transform(size), cache_dir=str(tmp_path / "cache"))[0]["image"].shape[1]
+        for size in (32, 16, 32)
+    ]
+    assert sizes == [32, 16, 32]
 
 
 def test_no_slice_left(tmp_path):

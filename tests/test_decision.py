@@ -72,12 +72,13 @@ def judged(spacing: float, lowest: float) -> dict:
     score[0, 2:7, 2:7] = 0.7
     score[0, 4, 4] = 0.1
     score[0, 9, 9, 0] = 0.9
-    score[0, 0, 0] = 0.6
+    score[0, 0, 0] = 0.3
     image = torch.zeros(1, 12, 12, 3)
     image[0, 2:7, 2:7] = image[0, 9, 9, 0] = 2.0
     affine = torch.diag(torch.tensor([spacing, spacing, spacing, 1]))
     pred, image = MetaTensor(torch.ones(1, 12, 12, 3), affine=affine), MetaTensor(image, affine=affine)
-    return {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": lowest}}
+    scores = {"score": score, "slice_score": score.clone()}
+    return {"pred": pred, "image": image, **scores, "refinement": {"lesion_threshold": lowest}}
 
 
 def test_lesions_are_what_the_judge_sees_above_its_threshold():
@@ -93,11 +94,13 @@ def test_lesions_are_what_the_judge_sees_above_its_threshold():
 
 
 def test_where_all_lesions_are_small_none_is_dropped_beside_another():
-    result = MarkLesionsd(keys="pred", contrast="bright")(judged(spacing=1.0, lowest=0.13))
-    # the speck too; still not the corner
-    assert result["pred"].sum() == 76 and result["pred"][0, 4, 4, 1] == 1
+    data = judged(spacing=1.0, lowest=0.03)
+    data["score"][0, 9, 9] = 0.0  # as a median leaves it
+    result = MarkLesionsd(keys="pred", contrast="bright")(data)
+    # the speck too, and where it reaches the slice beside; still not the corner
+    assert result["pred"].sum() == 77 and result["pred"][0, 4, 4, 1] == 1 and result["pred"][0, 9, 9, 1] == 1
     assert result["refinement"]["separate_lesions"] and "volume_threshold" not in result["refinement"]
-    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(judged(spacing=1.0, lowest=0.13))
+    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(data)
     assert apart["pred"].sum() == 75
 
 
@@ -106,12 +109,21 @@ def test_each_small_lesion_is_cut_at_its_own_height():
     score[1:6, 1:6, 1], score[2:5, 2:5, 1] = 1.0, 4.0
     score[9:14, 9:14, 1], score[10:13, 10:13, 1] = 0.3, 0.8
     score[14, 2, 1] = 0.3
-    mask = separate_lesions(score, lowest=0.1, peak_ratio=5.0, cut=0.5)
+    # thick slices: nothing reaches from one to the next
+    mask = separate_lesions(score, lowest=0.1, slice_distance=5.0, peak_ratio=5.0, cut=0.5)
     assert mask[2:5, 2:5, 1].all() and mask[10:13, 10:13, 1].all() and mask.sum() == 18
-    assert not separate_lesions(np.zeros_like(score), lowest=0.1).any()
+    assert not separate_lesions(np.zeros_like(score), lowest=0.1, slice_distance=5.0).any()
+
+
+def test_what_shows_in_one_of_many_thin_slices_is_no_lesion():
+    score = np.zeros((8, 8, 9), np.float32)
+    score[2, 2, 4] = score[5:7, 5:7, 3:6] = 1.0
+    thin = separate_lesions(score, lowest=0.1, slice_distance=1.0, peak_ratio=5.0)
+    thick = separate_lesions(score, lowest=0.1, slice_distance=5.0, peak_ratio=5.0)
+    assert not thin[2, 2].any() and thick[2, 2, 4] and thin[5, 5, 4] and thick[5, 5, 4]
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
-    data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2)}
+    data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2), "slice_score": torch.zeros(1, 4, 4, 2)}
     with pytest.raises(InputError, match="calibrate_judge"):
         MarkLesionsd(keys="pred", contrast="bright")({**data, "refinement": {"lesion_threshold": float("nan")}})
