@@ -24,24 +24,25 @@ class ModelLoader(CheckpointLoader):
         load_path: a bare state dict.
         model: an :py:class:`bundle.refinement.IterMaskNet`.
         calibrated: whether a checkpoint without a threshold is refused.
-        strict: False to let the judge be in one of the two, checkpoint and model, and not in the other.
+        strict: False to let a model with a judge start from a checkpoint without one. A model without a judge leaves
+            that of the checkpoint alone in any case.
 
     Raises:
         InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
     """
 
     def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, strict: bool = True) -> None:
-        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)
+        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict and model.judge is not None)
         self.model = model
         self.calibrated = calibrated
 
     def __call__(self, engine: Engine) -> None:
         try:
             if not self.strict:
-                names = torch.load(self.load_path, map_location="cpu", weights_only=True).keys()
-                needed = {name for name in self.model.state_dict() if not name.startswith(JUDGE)}
-                if needed - names:
-                    raise ValueError(f"without {', '.join(sorted(needed - names))}")
+                states = torch.load(self.load_path, map_location="cpu", weights_only=True), self.model.state_dict()
+                saved, needed = ({name for name in state if not name.startswith(JUDGE)} for state in states)
+                if saved != needed:
+                    raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
             super().__call__(engine)
         except FileNotFoundError as error:
             raise InputError(f"{self.load_path}: no such file; give a checkpoint as --ckpt_path.") from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from sklearn.metrics import average_precision_score
 from bundle.decision import cleaned, sharpest_threshold, without_small
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
-from bundle.reading import oriented_array
+from bundle.reading import oriented_array, oriented_brain
 from bundle.tables import read_scores
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
@@ -64,7 +65,8 @@ def read_cases(folder: str) -> list[Case]:
         score = Path(f"{start}_score.nii.gz")
         volumes["score"] = oriented_array(score) if score.is_file() else None
         scores = {key: row[key] for key in ("healthy_ssim", "seconds")}
-        cases.append(Case(name, image, image > 0, oriented_array(statistics["label"]) > 0, **volumes, **scores))
+        volumes["brain"], volumes["label"] = oriented_brain(statistics, image), oriented_array(statistics["label"]) > 0
+        cases.append(Case(name, image, **volumes, **scores))
     return cases
 
 
@@ -105,7 +107,7 @@ def plain_at_sharpest_edge(case: Case) -> np.ndarray:
     lowest = float(np.percentile(values[case.brain], 90))
     # intensities span less than scores: finer steps
     threshold = sharpest_threshold(values, intensity, case.brain, lowest, ratio=1.06)
-    return cleaned((values > threshold) & case.brain)
+    return cleaned((values > threshold) & case.brain) & case.brain
 
 
 def refined_mask(case: Case) -> np.ndarray:
@@ -168,8 +170,9 @@ JUDGED = (
 
 
 def mask_dice(mask: np.ndarray, case: Case) -> float:
-    """Volume Dice of a mask; 0 where neither it nor the label has a voxel."""
-    return float(2 * (mask & case.label).sum() / max(1, mask.sum() + case.label.sum()))
+    """Volume Dice of a mask, see :py:func:`bundle.evaluation.overlap`."""
+    both = mask & case.label
+    return overlap(both.sum(), (mask & ~both).sum(), (case.label & ~both).sum())["dice"]
 
 
 def volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: Callable | None = None) -> np.ndarray:
@@ -178,7 +181,9 @@ def volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: C
         # lesion voxels outside the brain mask count as missed
         outside = int(case.label[~case.brain].sum())
         return dice_by_threshold(values[case.brain], case.label[case.brain], thresholds, missed=outside)
-    return np.array([mask_dice(clean((values > threshold) & case.brain), case) for threshold in thresholds])
+    return np.array(
+        [mask_dice(clean((values > threshold) & case.brain) & case.brain, case) for threshold in thresholds]
+    )
 
 
 def _touched(mask: np.ndarray, other: np.ndarray) -> tuple[int, int]:
@@ -208,18 +213,19 @@ def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
 
 
 def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of the mean."""
+    """95 % percentile-bootstrap interval of the mean of what is finite."""
     finite = np.asarray([value for value in values if np.isfinite(value)])
+    if not len(finite):
+        return math.nan, math.nan
     draws = np.random.RandomState(seed).randint(len(finite), size=(repeats, len(finite)))
     low, high = np.percentile(finite[draws].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
 def _mean_precision(cases: Sequence[Case], maps: Sequence[np.ndarray]) -> float:
-    """Area under the precision-recall curve within the brain, mean over cases."""
-    return float(
-        np.mean([average_precision_score(c.label[c.brain], values[c.brain]) for values, c in zip(maps, cases)])
-    )
+    """Area under the precision-recall curve within the brain, mean over cases with a lesion."""
+    diseased = [(values[case.brain], case.label[case.brain]) for values, case in zip(maps, cases) if case.label.any()]
+    return float(np.mean([average_precision_score(label, values) for values, label in diseased]))
 
 
 def _row(
@@ -233,7 +239,7 @@ def _row(
     masks = []
     for values, case in zip(maps, cases):
         mask = values if threshold is None else (values > threshold) & case.brain
-        masks.append(mask if method.clean is None else method.clean(mask))
+        masks.append(mask if method.clean is None else method.clean(mask) & case.brain)
     scores = [_score(mask, case) for mask, case in zip(masks, cases)]
     dice = [score["dice"] for score in scores]
     low, high = bootstrap_interval(dice)
@@ -242,12 +248,12 @@ def _row(
         "method": method.name,
         "threshold from": source,
         "threshold": threshold,
-        "Dice mean": float(np.mean(dice)),
+        "Dice mean": float(np.nanmean(dice)),
         "Dice 95 % interval": f"{low:.3f} to {high:.3f}",
-        "Dice median": float(np.median(dice)),
-        "largest slice Dice mean": float(np.mean([score["largest_slice_dice"] for score in scores])),
-        "largest slice Dice median": float(np.median([score["largest_slice_dice"] for score in scores])),
-        "sensitivity": float(np.mean([score["sensitivity"] for score in scores])),
+        "Dice median": float(np.nanmedian(dice)),
+        "largest slice Dice mean": float(np.nanmean([score["largest_slice_dice"] for score in scores])),
+        "largest slice Dice median": float(np.nanmedian([score["largest_slice_dice"] for score in scores])),
+        "sensitivity": float(np.nanmean([score["sensitivity"] for score in scores])),
         "precision": float(np.nanmean([score["precision"] for score in scores])),
         "AUPRC": auprc,
         "lesions found": sum(s["lesions_found"] for s in scores) / max(1, sum(s["lesions"] for s in scores)),
@@ -266,7 +272,7 @@ def compare(
 
     Args:
         validation: cases with labels by which thresholds are chosen; none to leave those rows out.
-        test: cases that are scored.
+        test: cases that are scored. Those without a lesion have no Dice and count for false positives alone.
         methods: to compare.
         label_free: leave out all thresholds that labels choose, and so every method that needs one.
 
@@ -289,10 +295,10 @@ def compare(
             thresholds = thresholds[::3]
         auprc = _mean_precision(test, scored)
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
-            if not cases:
+            if not any(case.label.any() for case in cases):
                 continue
             table = np.stack([volume_dice(v, case, thresholds, method.clean) for v, case in zip(maps, cases)])
-            best = float(thresholds[int(table.mean(axis=0).argmax())])
+            best = float(thresholds[int(np.nanmean(table, axis=0).argmax())])
             rows.append(_row(method, source, best, test, scored, auprc))
     return rows
 
@@ -310,7 +316,7 @@ def add_gains(rows: Sequence[dict[str, Any]], baselines: Mapping[str, str] = BAS
         for row in rows:
             gains = np.subtract(row["dice"], reference)
             low, high = bootstrap_interval(gains)
-            row[column] = f"{gains.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+            row[column] = f"{np.nanmean(gains):+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _cell(value: Any) -> str:

@@ -57,6 +57,8 @@ def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], stem_of(entry["image"])]).strip("/_")
             for entry in entries
         ]
+    # an image that is listed twice (with two brain masks, say)
+    names = [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names, 1)]
     return [{**entry, "case": name} for entry, name in zip(entries, names)]
 
 
@@ -109,9 +111,9 @@ def training_data(
     """List the volumes of "training" or "validation".
 
     Args:
-        dataset_dir: a folder. When ``datalist`` does not exist, all NIfTI images below it are taken for healthy scans,
+        dataset_dir: a folder. When there is no datalist in it, all NIfTI images below it are taken for healthy scans,
             and a share of its subjects (its first level of folders, or its files) is held out for validation.
-        datalist: path of a datalist.
+        datalist: path of a datalist, by default ``datalist.json`` in ``dataset_dir``.
         split: "training" or "validation".
         pattern: which files of the folder to take, for instance ``**/*_flair.nii.gz``.
         validation_fraction: share of the subjects to hold out, at least one.
@@ -120,9 +122,11 @@ def training_data(
     Raises:
         InputError: when there are not at least two subjects, or the datalist is at fault.
     """
-    if datalist and Path(datalist).is_file():
-        return read_datalist(datalist, split)
     folder = Path(dataset_dir)
+    default = folder / "datalist.json"
+    # a datalist that the user names has to be there
+    if datalist and (Path(datalist) != default or default.is_file()):
+        return read_datalist(datalist, split)
     if not folder.is_dir():
         raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
     subjects: dict[str, list[str]] = {}
@@ -195,7 +199,8 @@ class SliceDataset(Dataset):
         data: one dictionary a volume.
         transform: from such a dictionary to ``image``, 1 x H x W x slices.
         slice_transform: applied to each slice (a dictionary with ``keys``, 1 x H x W each) whenever it is asked for.
-        keys: what a slice holds, the image first; of what a volume lacks, a slice is all zero.
+        keys: what a slice holds, the image first; of what a volume lacks, a slice is all zero. Volumes with a
+            pseudo-label are left out when it is not among them.
         limit: at most so many slices, evenly spread over all of them; None for all.
         cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run.
         num_workers: volumes preprocessed at once.
@@ -216,6 +221,8 @@ class SliceDataset(Dataset):
     ) -> None:
         # only what the transforms read: other entries would needlessly tell apart what is cached
         entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
+        # whole scans of patients, added for a judge alone: without their masks they would pass for lesion-free
+        entries = [entry for entry in entries if "pseudo_label" in keys or "pseudo_label" not in entry]
         volumes = Dataset(entries, transform)
         if cache_dir:
             # by the settings of the transforms too: what was preprocessed otherwise is not taken
@@ -246,7 +253,8 @@ class SliceDataset(Dataset):
             slices = [slices[i * len(slices) // limit] for i in range(limit)]
         if not slices:
             raise InputError(
-                f"{data[0]['image']} and the {len(data) - 1} volumes after it: no lesion-free slice remains."
+                f"{data[0]['image']} and the {len(data) - 1} volumes after it: no lesion-free slice remains; "
+                "give healthy scans, or more patients."
             )
         logger.info(f"{len(slices)} slices of {len(loaded)} volumes")
         super().__init__(slices, slice_transform)

@@ -126,7 +126,7 @@ def separate_lesions(
     score: np.ndarray,
     lowest: float,
     slice_distance: float,
-    peak_ratio: float = 15.0,
+    peak_ratio: float = 18.0,
     cut: float = 0.4,
     sigma: float = 1.0,
 ) -> np.ndarray:
@@ -214,6 +214,8 @@ class MarkLesionsd(MapTransform):
         if without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000 < self.small_lesion:
             mask = separate_lesions(slice_score, lowest, float(spacing[2]))
             decided = {"separate_lesions": True}
+        # holes in the brain mask are filled like others
+        mask &= brain
         d["refinement"] = {**d["refinement"], **decided}
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -20,14 +21,18 @@ from bundle.transforms import BACKGROUND
 
 
 def overlap(true_positive: float, false_positive: float, false_negative: float) -> dict[str, float]:
-    """Dice, sensitivity and precision from counts; NaN where there is nothing to divide by."""
+    """Dice, sensitivity and precision from counts; NaN where there is nothing to divide by.
+
+    Dice is NaN where there is no lesion, whatever is marked, as MONAI's ``MeanDice`` has it.
+    """
 
     def ratio(part: float, whole: float) -> float:
-        return float(part / whole) if whole else float("nan")
+        return float(part / whole) if whole else math.nan
 
+    lesion = true_positive + false_negative
     return {
-        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "sensitivity": ratio(true_positive, true_positive + false_negative),
+        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative) if lesion else math.nan,
+        "sensitivity": ratio(true_positive, lesion),
         "precision": ratio(true_positive, true_positive + false_positive),
     }
 
@@ -138,7 +143,7 @@ class ReconstructionScoresd(MapTransform):
 
 
 def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.ndarray, missed: int = 0) -> np.ndarray:
-    """Dice of ``values > threshold`` against ``lesion``, for each of the ascending ``thresholds`` at once.
+    """Dice of ``values > threshold`` against ``lesion`` for each of the ascending thresholds; NaN without a lesion.
 
     ``missed`` counts lesion voxels that are not among the values and so are never found.
     """
@@ -147,8 +152,8 @@ def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.nda
     remaining = np.concatenate([np.cumsum(lesion[order][::-1])[::-1], [0]])
     first = np.searchsorted(values[order], thresholds, side="right")
     positive = len(values) - first
-    total = positive + lesion.sum() + missed
-    return np.where(total > 0, 2 * remaining[first] / np.maximum(total, 1), np.nan)
+    size = lesion.sum() + missed
+    return 2 * remaining[first] / (positive + size) if size else np.full(len(thresholds), np.nan)
 
 
 def best_threshold(cases: Sequence[tuple[np.ndarray, np.ndarray]], thresholds: np.ndarray) -> tuple[float, np.ndarray]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from bundle.data import NOT_IMAGES, is_image
+from bundle.data import NOT_IMAGES, is_image, stem_of
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.reading import check_same_grid, read_volume
@@ -30,7 +31,8 @@ class Layout(NamedTuple):
 
     Attributes:
         image: regular expression of an image's path from the root; ``MODALITY`` stands for the modality's part of the
-            name, the group ``patient`` names whom it is of.
+            name, the group ``patient`` names whom it is of. Without that group, folders are patients, and in a folder
+            without any its images are.
         label: glob patterns from the root, in order of preference, filled with the groups of ``image``.
         modalities: the modality's part of the file name, by modality.
         case: regular expression of the folder of a case, so that a case without its image is missed; or None.
@@ -125,7 +127,7 @@ def find_cases(root: Path, layout: Layout, modality: str) -> tuple[list[dict[str
             continue
         seen.update(parts)
         groups = match.groupdict()
-        case = {"patient": groups.get("patient") or groups["stem"], "image": path}
+        case = {"patient": groups.get("patient", ""), "image": path}
         label = next((found for p in layout.label if (found := _globbed(root, p, groups)) and found != path), None)
         if label is not None:
             case["label"] = label
@@ -133,6 +135,11 @@ def find_cases(root: Path, layout: Layout, modality: str) -> tuple[list[dict[str
             faults.append(f"{root / path}: the lesion mask is missing; add it, or leave the case out.")
             continue
         cases.append(case)
+    if "patient" not in name.groupindex and cases:
+        common = os.path.commonpath([os.path.dirname(case["image"]) for case in cases])
+        for case in cases:
+            folder, *rest = Path(case["image"]).relative_to(common).parts
+            case["patient"] = folder if rest else stem_of(folder)
     if layout.case is not None:
         folders = {path for path in root.glob("**/") if re.fullmatch(layout.case, path.name)}
         folders = {path for path in folders if "derivatives" not in path.relative_to(root).parts}

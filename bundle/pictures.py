@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from skimage import measure
 
-from bundle.reading import oriented_array, read_oriented
+from bundle.reading import oriented_array, oriented_brain, read_oriented
 
 HEIGHT = 300  # of a picture, in pixels
 OUTLINE = "#ff4d6d"
@@ -44,6 +44,7 @@ class Volumes(NamedTuple):
     """The volumes of a case on one grid, axes towards left, posterior, superior; ``label`` may be None."""
 
     image: np.ndarray
+    brain: np.ndarray
     mask: np.ndarray
     error: np.ndarray
     reconstruction: np.ndarray
@@ -65,12 +66,13 @@ def read_case(folder: Path) -> tuple[dict[str, Any], Volumes]:
     image = read_oriented(statistics["image"])
     label = oriented_array(statistics["label"]) if statistics.get("label") else None
     spacing = [float(mm) for mm in image.pixdim]
-    return statistics, Volumes(np.asarray(image[0]), label=label, spacing=spacing, **results)
+    voxels = np.asarray(image[0])
+    return statistics, Volumes(voxels, oriented_brain(statistics, voxels), label=label, spacing=spacing, **results)
 
 
 def highest_error(volumes: Volumes) -> float:
     """The error that is drawn brightest: the 99.8th percentile of the brain."""
-    return float(np.percentile(volumes.error[volumes.image > 0], 99.8))
+    return float(np.percentile(volumes.error[volumes.brain], 99.8))
 
 
 class Window(NamedTuple):
@@ -85,7 +87,7 @@ def chosen_slices(volumes: Volumes, number: int = 5) -> list[int]:
     """The slices that matter: spread over those with a lesion, weighted by area; over the whole brain without one."""
     area = volumes.mask.sum(axis=(0, 1)).astype(float)
     if not area.any():
-        area = (volumes.image > 0).sum(axis=(0, 1)).astype(float)
+        area = volumes.brain.sum(axis=(0, 1)).astype(float)
     share = np.cumsum(area) / area.sum()
     chosen = {int(np.searchsorted(share, (i + 0.5) / number)) for i in range(number)}
     return sorted({*chosen, int(area.argmax())})
@@ -93,7 +95,7 @@ def chosen_slices(volumes: Volumes, number: int = 5) -> list[int]:
 
 def window_of(volumes: Volumes, margin_mm: float = 6.0) -> Window:
     """A box around the brain, and the range from 0 to the 99.5th percentile of the brain."""
-    inside = volumes.image > 0
+    inside = volumes.brain
     box = []
     for axis in (0, 1):
         places = np.flatnonzero(inside.any(axis=(1 - axis, 2)))

@@ -206,8 +206,11 @@ class LesionStatisticsd(MapTransform):
         d = dict(data)
         image = d[self.image_key]
         # the label is a volume in an evaluation, and can be anything in a request of MONAI Label
-        volumes = [(name, d.get(name)) for name in (self.image_key, "label")]
+        volumes = [(name, d.get(name)) for name in (self.image_key, "label", "brain_mask")]
         files = {name: str(v.meta.get("filename_or_obj", "")) for name, v in volumes if isinstance(v, MetaTensor)}
+        # a brain mask made from the image bears its name
+        if files.get("brain_mask") == files[self.image_key]:
+            del files["brain_mask"]
         brain = (torch.as_tensor(image[0]) > BACKGROUND).nonzero().double().mean(dim=0).cpu().numpy()
         to_world = np.asarray(image.affine, dtype=float)
         for key in self.key_iterator(d):
@@ -274,7 +277,9 @@ class SaveCased(SaveImaged):
         names.append(f"{case}_statistics.json")
         (unfinished / names[-1]).write_text(json.dumps(d["statistics"], indent=4) + "\n")
         finished.mkdir(exist_ok=True)
-        # the statistics last: where they are, the rest of this run's case is
+        # the statistics of an earlier run go first and those of this one come last: where they are, the rest is theirs
+        for postfix in ("statistics.json", *(f"{postfix}.nii.gz" for postfix in self.postfixes)):
+            (finished / f"{case}_{postfix}").unlink(missing_ok=True)
         for name in names:
             os.replace(unfinished / name, finished / name)
         unfinished.rmdir()

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import itk
 import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.data.utils import affine_to_spacing
 from monai.transforms import LoadImage, Orientation
 
 from bundle.errors import InputError
@@ -40,10 +41,11 @@ def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
 
 
 def _corner_distance(first: MetaTensor, second: MetaTensor) -> float:
-    """Largest distance in millimetres between the same corner voxels of two volumes of one shape."""
+    """How many voxels of the second volume the corners of the first lie off, at most, along any of its axes."""
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.shape[1:]], indexing="ij")).reshape(3, -1)
-    difference = np.asarray(first.affine, dtype=float) - np.asarray(second.affine, dtype=float)
-    return float(np.linalg.norm(difference[:3, :3] @ corners + difference[:3, 3:], axis=0).max())
+    corners = np.concatenate([corners, np.ones((1, 8))])
+    to_second = np.linalg.inv(np.asarray(second.affine, dtype=float)) @ np.asarray(first.affine, dtype=float)
+    return float(np.abs(to_second @ corners - corners).max())
 
 
 def _reader(path: Path) -> str:
@@ -103,6 +105,19 @@ def oriented_array(path: str | Path) -> np.ndarray:
     return np.asarray(read_oriented(path)[0])
 
 
+def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarray:
+    """Where the brain of a case is.
+
+    Args:
+        statistics: of the case, with the path of its ``brain_mask`` where one was given.
+        image: of the case, as :py:func:`oriented_array` reads it.
+
+    Returns:
+        np.ndarray: bool, the shape of ``image``.
+    """
+    return oriented_array(statistics["brain_mask"]) > 0 if "brain_mask" in statistics else image > 0
+
+
 def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:
     """Refuse a volume that does not lie on the grid of ``image``.
 
@@ -114,7 +129,7 @@ def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: Meta
             f"{path}: the shape of the {role} ({' x '.join(map(str, volume.shape[1:]))}) is not that of its image "
             f"({' x '.join(map(str, image.shape[1:]))}); give a {role} on the grid of the image."
         )
-    if _corner_distance(volume, image) > 0.5 * float(affine_to_spacing(image.affine).max()):
+    if _corner_distance(volume, image) > 0.5:
         raise InputError(
             f"{path}: the {role} lies elsewhere in space than its image (their affines differ); "
             f"resample the {role} to the grid of the image."

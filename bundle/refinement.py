@@ -14,6 +14,7 @@ from bundle.frequency import high_frequency
 from bundle.noise import addressed_noise
 from bundle.scoring import lesion_score
 
+METHODS = ("judged", "refined", "published")
 CONTRASTS = ("any", "bright", "dark")
 # in which direction most lesions differ from healthy tissue
 CONTRAST_BY_MODALITY = {"flair": "bright", "t2": "bright", "dwi": "bright", "t1": "dark", "adc": "dark", "t1ce": "any"}
@@ -45,11 +46,13 @@ def lesion_contrast(modality: str, method: str = "judged") -> str:
 
     Args:
         modality: "flair", "t2", "dwi", "t1", "adc" or "t1ce".
-        method: "published" counts both directions, whatever the modality.
+        method: "judged", "refined" or "published"; the last counts both directions, whatever the modality.
 
     Raises:
-        InputError: when the modality is none of these.
+        InputError: when modality or method is none of these.
     """
+    if method not in METHODS:
+        raise InputError(f"{method}: no such method; give --method as one of {', '.join(METHODS)}.")
     if method == "published":
         return "any"
     if modality not in CONTRAST_BY_MODALITY:

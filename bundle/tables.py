@@ -134,9 +134,16 @@ class ScoreTables:
         self.cases: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
+        engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        self.cases.clear()
+        if idist.get_rank() == 0:
+            # those of an earlier run are not true of what this one will have written
+            for name in ("cases.csv", "summary.json"):
+                (self.output_dir / name).unlink(missing_ok=True)
 
     def collect(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output):
@@ -169,7 +176,10 @@ class ScoreTables:
             for case in cases
         ]
         write_whole(self.output_dir / "cases.csv", _csv(rows))
-        write_whole(self.output_dir / "summary.json", json.dumps(self.summary(cases), indent=4) + "\n")
+        summary = self.summary(cases)
+        write_whole(self.output_dir / "summary.json", json.dumps(summary, indent=4) + "\n")
+        dice = summary["label_free"]["volume"]["dice"]
+        engine.logger.info(f"Dice of {dice['number']} volumes: mean {dice['mean']}, median {dice['median']}")
 
     def summary(self, cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
         everything = np.concatenate([case["voxels"]["error"] for case in cases])
@@ -184,15 +194,16 @@ class ScoreTables:
                 "threshold_source": "no labels: percentiles on healthy validation slices",
                 **_label_free(cases),
             },
-            "threshold_chosen_with_test_labels": {
+        }
+        if any(case["voxels"]["lesion"].any() for case in cases):
+            result["threshold_chosen_with_test_labels"] = {
                 "grid": "the model's",
                 # the paper's 100 thresholds of the error, min-max normalised over the whole test set
                 "error_map": _chosen_with_labels(cases, "error", low + (high - low) * np.arange(100) / 10_000),
                 "plain_intensity": _chosen_with_labels(
                     cases, "intensity", np.linspace(float(intensity.min()), float(intensity.max()), 500)
                 ),
-            },
-        }
+            }
         if self.best_possible_step is not None:
             best = [case["scores"]["largest_slice_best_possible_dice"] for case in cases]
             result["best_possible_largest_slice_dice"] = _summary(best)

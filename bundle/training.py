@@ -13,6 +13,7 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 from monai.engines import PrepareBatch
+from monai.handlers import ValidationHandler
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
@@ -161,6 +162,20 @@ class SeedEpoch:
         set_rnd(engine.data_loader.dataset, seed=seed % 2**32)
 
 
+class ValidationToTheEnd(ValidationHandler):
+    """MONAI's ``ValidationHandler`` by epochs, which also validates after the last one, whatever the interval.
+
+    Each validation writes the model, with the threshold that it found: without one at the end, what was learnt after
+    the last multiple of the interval would be lost.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        def due(engine: Engine, epoch: int) -> bool:
+            return epoch % self.interval == 0 or epoch == engine.state.max_epochs
+
+        engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=due), self)
+
+
 class TrainingState:
     """Keep everything that a killed run needs, and go on from it when there is any.
 
@@ -209,3 +224,8 @@ class TrainingState:
                 "written with another configuration); delete it, or choose another --output_dir."
             ) from error
         engine.logger.info(f"Going on from {self.path}, epoch {engine.state.epoch}.")
+        if engine.state.epoch >= engine.state.max_epochs:
+            engine.logger.warning(
+                f"{self.path}: all {engine.state.epoch} epochs are done and nothing is trained; give more "
+                "--epochs to go on, or another --output_dir to train anew."
+            )

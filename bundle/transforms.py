@@ -23,6 +23,8 @@ BACKGROUND = -3.0
 FIRST_SLICE = "first_slice"
 # least number of voxels that are taken for a brain
 FEWEST_BRAIN_VOXELS = 1000
+# interpolation can leave so many negative voxels at the edge of a brain
+LARGEST_NEGATIVE_SHARE = 0.01
 # a brain is not larger than this, a head is
 LARGEST_BRAIN_ML = 2500.0
 LARGEST_BRAIN_MM = 215.0
@@ -74,7 +76,8 @@ class BrainMaskd(MapTransform):
     should know, empty when all is well.
 
     Raises:
-        InputError: when there is no brain to be seen, or the given mask does not fit the image.
+        InputError: when there is no brain to be seen, intensities were standardised, or the given mask does not fit the
+            image.
     """
 
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
@@ -98,6 +101,14 @@ class BrainMaskd(MapTransform):
                 raise InputError(
                     f"{path}: only {count} voxels of brain (at least {FEWEST_BRAIN_VOXELS} are needed); give a "
                     "skull-stripped image with positive intensities in the brain, or a brain mask."
+                )
+            # in a standardised image zero lies amid the brain; a constant below zero around it does no harm
+            negative = (image < 0) & (mask if given is not None else image > image.min())
+            share = float(negative.sum()) / float((negative | mask).sum())
+            if share > LARGEST_NEGATIVE_SHARE:
+                raise InputError(
+                    f"{path}: {100 * share:.0f} % of the brain is negative, so its intensities seem to be standardised "
+                    "(z-scores); give them as the scanner did, positive in the brain."
                 )
             d[self.mask_key] = mask
             d["warnings"] = "" if given is not None else self._skull_warning(mask)

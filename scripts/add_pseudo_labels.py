@@ -32,7 +32,7 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
     for path in sorted(Path(results).resolve().glob("*/*_statistics.json")):
         masks[json.loads(path.read_text())["image"]] = str(path).replace("_statistics.json", "_mask.nii.gz")
     added = [
-        {"image": entry["image"], "pseudo_label": masks[entry["image"]]}
+        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": masks[entry["image"]]}
         for entry in splits["training"]
         if entry["image"] in masks
     ]

@@ -39,6 +39,7 @@ VOLUMES = {
     "infinite": (broken(np.inf), "NaN or infinite"),
     "few_voxels": (few_voxels(), "voxels of brain"),
     "negative": (-IMAGE, "voxels of brain"),
+    "standardised": (np.where(IMAGE > 0, (IMAGE - 100) / 20.0, 0.0).astype(np.float32), "z-scores"),
 }
 
 
@@ -105,6 +106,18 @@ def test_labels_and_masks_that_do_not_fit(tmp_path):
     assert "voxels of brain" in load({"image": image, "brain_mask": nothing})
 
 
+def test_a_standardised_head_with_its_brain_mask(tmp_path):
+    image = save(((IMAGE - 100) / 20.0).astype(np.float32), tmp_path / "image.nii.gz")
+    mask = save((IMAGE > 0).astype(np.uint8), tmp_path / "mask.nii.gz")
+    assert "z-scores" in load({"image": image, "brain_mask": mask})
+
+
+def test_a_background_below_zero_does_no_harm(tmp_path):
+    image = save(np.where(IMAGE > 0, IMAGE, -1000), tmp_path / "image.nii.gz")
+    data = BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": image}))
+    assert np.array_equal(data["brain_mask"][0], IMAGE > 0)
+
+
 def test_a_brain_larger_than_the_field_of_view(tmp_path):
     affine = AFFINE @ np.diag([3, 3, 3, 1])
     path = save(IMAGE, tmp_path / "large.nii.gz", affine)
@@ -134,13 +147,13 @@ def test_the_other_volumes_of_a_run_are_done(trained, tmp_path):
     )
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
-    end = finished.stderr[finished.stderr.index("Error: 9 of 11 volumes failed") :].splitlines()
+    end = finished.stderr[finished.stderr.index("Error: 10 of 12 volumes failed") :].splitlines()
     assert len(end) == 1 + len(VOLUMES) + 1
     assert all(any(name in line for line in end) for name in [*VOLUMES, "text.nii.gz"])
     assert sorted(path.name for path in output.iterdir()) == ["good_0_flair", "good_1_flair", "report.html"]
     assert all((output / f"good_{i}_flair" / f"good_{i}_flair_statistics.json").exists() for i in range(2))
     report = (output / "report.html").read_text()
-    assert report.count("Not processed:") == 9
+    assert report.count("Not processed:") == 10
 
 
 def fault_of(kind: str, files: list[str], **overrides) -> str:
@@ -170,6 +183,43 @@ def test_checkpoints(trained, tmp_path):
         "infer", ["inference"], image=scan, output_dir=str(output), ckpt_path=str(trained / "model.pt"), channels=8
     )
     assert not list(output.glob("*/*"))
+
+
+def test_unknown_method(trained, tmp_path):
+    scan = write_head(tmp_path, "scan", 0)["image"]
+    paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
+    assert "no such method" in fault_of("infer", ["inference"], image=scan, method="refine", **paths)
+
+
+def test_an_evaluation_of_nothing_usable(trained, cohort, tmp_path):
+    entry = {"image": save(np.zeros_like(IMAGE), tmp_path / "empty.nii.gz")}
+    splits = json.loads((cohort / "datalist.json").read_text())
+    splits["test"] = [{**entry, "label": entry["image"]}]
+    (tmp_path / "list.json").write_text(json.dumps(splits))
+    said = fault_of(
+        "train",
+        ["train", "evaluate"],
+        datalist=str(tmp_path / "list.json"),
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(trained / "model.pt"),
+    )
+    assert "1 of 1 volumes failed" in said and entry["image"] in said
+
+
+def test_a_judge_that_cannot_be_calibrated_is_not_written(cohort, judged, tmp_path):
+    splits = json.loads((cohort / "datalist.json").read_text())
+    brain = save((IMAGE > 0).astype(np.uint8), tmp_path / "brain.nii.gz")
+    splits["validation"] = [{**splits["validation"][0], "label": brain}]
+    (tmp_path / "list.json").write_text(json.dumps(splits))
+    said = fault_of(
+        "train",
+        ["train", "evaluate", "calibrate_judge"],
+        datalist=str(tmp_path / "list.json"),
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(judged / "model.pt"),
+        method="judged",
+    )
+    assert "No lesion-free slice" in said and not (tmp_path / "out" / "model.pt").exists()
 
 
 def test_output_folder_that_cannot_be_written(trained, cohort, tmp_path):

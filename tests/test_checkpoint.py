@@ -8,6 +8,7 @@ from ignite.engine import Engine
 from bundle.checkpoint import ModelLoader, convert_reference_state
 from bundle.errors import InputError
 from bundle.network import ReconstructionUNet
+from bundle.refinement import IterMaskNet
 
 
 def with_dead_layers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -93,12 +94,20 @@ def test_other_state_dicts_are_refused():
 
 
 def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path):
-    state = {name: value for name, value in golden_model.state_dict().items() if name != "lesion_threshold"}
-    torch.save({**state, "judge.stem": torch.zeros(1)}, tmp_path / "pair.pt")
+    state = golden_model.state_dict()
+    torch.save(state, tmp_path / "pair.pt")
+    judged = IterMaskNet(golden_model.initial, golden_model.refiner, judge=torch.nn.Conv2d(2, 1, 1))
     engine = Engine(lambda *_: None)
-    ModelLoader(str(tmp_path / "pair.pt"), golden_model, strict=False)(engine)
+    ModelLoader(str(tmp_path / "pair.pt"), judged, strict=False)(engine)
     with pytest.raises(InputError, match="without a judge"):
-        ModelLoader(str(tmp_path / "pair.pt"), golden_model)(engine)
-    torch.save({name: value for name, value in state.items() if "refiner" not in name}, tmp_path / "half.pt")
-    with pytest.raises(InputError, match="not a checkpoint of this network"):
-        ModelLoader(str(tmp_path / "half.pt"), golden_model, strict=False)(engine)
+        ModelLoader(str(tmp_path / "pair.pt"), judged)(engine)
+    # a model without a judge has no use for one
+    torch.save(judged.state_dict(), tmp_path / "judged.pt")
+    ModelLoader(str(tmp_path / "judged.pt"), golden_model)(engine)
+    for other in (
+        {name: value for name, value in state.items() if "refiner" not in name},
+        {**state, "refiner.another": torch.zeros(1)},
+    ):
+        torch.save(other, tmp_path / "other.pt")
+        with pytest.raises(InputError, match="not a checkpoint of this network"):
+            ModelLoader(str(tmp_path / "other.pt"), golden_model, strict=False)(engine)

@@ -116,6 +116,23 @@ def test_marked_components_that_are_no_lesion_are_counted():
     assert row["lesions found"] == 1 and row["components right"] == 0.5
 
 
+def test_people_without_a_lesion_count_for_false_positives_alone():
+    healthy = case(5)
+    healthy = healthy._replace(label=np.zeros_like(healthy.label))
+    methods = [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)]
+    diseased = compare([case(0)], [case(1)], methods)
+    both = compare([case(0), healthy], [case(1), healthy], methods)
+    for one, two in zip(diseased, both):
+        assert two["threshold from"] == one["threshold from"] and two["AUPRC"] == one["AUPRC"]
+        if one["threshold from"] == "no labels":
+            assert all(two[name] == one[name] for name in ("Dice mean", "Dice median", "sensitivity"))
+    masks = both[-1]
+    # what is the lesion of others is all false here
+    assert masks["false positives on lesion-free slices"] > 0.02 and np.isnan(masks["dice"][1])
+    add_gains(both, {"gain": "plain"})
+    assert "nan" not in both[-1]["gain"]
+
+
 def test_tables(tmp_path):
     cases = [case(0), case(1)]
     rows = compare(cases, cases, [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)])

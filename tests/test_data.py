@@ -32,6 +32,13 @@ def test_cases_of_one_name_are_told_apart(tmp_path):
     assert [case["case"] for case in cases] == ["a_1_scan_flair", "a_2_scan_flair", "b_1_scan_flair"]
 
 
+def test_an_image_that_is_listed_twice_is_two_cases(tmp_path):
+    entries = [{"image": "x.nii.gz"}, {"image": "y.nii.gz"}, {"image": "x.nii.gz", "brain_mask": "m.nii.gz"}]
+    (tmp_path / "list.json").write_text(json.dumps({"test": entries}))
+    cases = [entry["case"] for entry in read_datalist(str(tmp_path / "list.json"), "test")]
+    assert len(set(cases)) == 3
+
+
 def test_folders_hold_images_and_their_masks(tmp_path):
     """Neither labels nor the results of an earlier run are taken for images."""
     head = write_head(tmp_path / "one", "one", 0, lesion=True)
@@ -61,6 +68,15 @@ def test_subjects_are_never_split(tmp_path):
         assert len(training) == 8 and len(validation) == 4 and not sides[0] & sides[1]
 
 
+def test_a_datalist_that_is_named_has_to_be_there(tmp_path):
+    for i in range(2):
+        write_head(tmp_path, str(i), i)
+    options = {"dataset_dir": str(tmp_path), "split": "training"}
+    assert len(training_data(datalist=f"{tmp_path}/datalist.json", **options)) == 1
+    with pytest.raises(InputError, match=r"dataset.json: no such file"):
+        training_data(datalist=f"{tmp_path}/dataset.json", **options)
+
+
 def test_slices_have_no_lesion_and_are_limited_evenly(tmp_path):
     data = [write_head(tmp_path, str(i), i, lesion=i == 1) for i in range(2)]
     whole = SliceDataset([{"image": entry["image"]} for entry in data], slices_transform())
@@ -72,6 +88,15 @@ def test_slices_have_no_lesion_and_are_limited_evenly(tmp_path):
     assert len(few) == 4 and torch.equal(few[0]["image"], free[0]["image"])
     doubled = SliceDataset(data, slices_transform(), slice_transform=lambda d: {"image": 2 * d["image"]})
     assert torch.equal(doubled[3]["image"], 2 * free[3]["image"])
+
+
+def test_scans_with_a_pseudo_label_are_for_the_judge_alone(tmp_path):
+    healthy, patient = write_head(tmp_path, "healthy", 0), write_head(tmp_path, "patient", 1, lesion=True)
+    data = [healthy, {"image": patient["image"], "pseudo_label": patient["label"]}]
+    alone = SliceDataset([healthy], slices_transform())
+    assert len(SliceDataset(data, slices_transform())) == len(alone)
+    judged = SliceDataset(data, slices_transform(), keys=["image", "pseudo_label"])
+    assert len(judged) > len(alone) and any(item["pseudo_label"].any() for item in judged)
 
 
 def test_a_skull_in_the_training_data_is_said(tmp_path, caplog):

@@ -12,6 +12,7 @@ from bundle.decision import (
     without_small,
 )
 from bundle.errors import InputError
+from bundle.transforms import BACKGROUND
 
 
 def test_small_components_go():
@@ -121,6 +122,15 @@ def test_what_shows_in_one_of_many_thin_slices_is_no_lesion():
     thin = separate_lesions(score, lowest=0.1, slice_distance=1.0, peak_ratio=5.0)
     thick = separate_lesions(score, lowest=0.1, slice_distance=5.0, peak_ratio=5.0)
     assert not thin[2, 2].any() and thick[2, 2, 4] and thin[5, 5, 4] and thick[5, 5, 4]
+
+
+def test_nothing_outside_the_brain_is_marked():
+    """A hole in the brain mask that a lesion encloses stays one, in both ways to mark lesions."""
+    for spacing, lowest in ((10.0, 0.65), (1.0, 0.03)):
+        data = judged(spacing, lowest)
+        data["image"][0, 4, 4] = BACKGROUND
+        marked = MarkLesionsd(keys="pred", contrast="bright")(data)["pred"]
+        assert not marked[0, 4, 4].any() and marked[0, 3, 4].all()
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():

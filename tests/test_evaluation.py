@@ -17,6 +17,7 @@ from bundle.evaluation import (
 def test_overlap():
     assert overlap(6, 2, 4) == {"dice": 12 / 18, "sensitivity": 0.6, "precision": 0.75}
     assert np.isnan(list(overlap(0, 0, 0).values())).all()
+    assert np.isnan(overlap(0, 7, 0)["dice"]) and overlap(0, 7, 0)["precision"] == 0
 
 
 def volumes(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,6 +54,7 @@ def test_dice_at_every_threshold_at_once():
     threshold, dice = best_threshold([(values, lesion), (values + 1, lesion)], thresholds)
     second = [2 * ((values + 1 > t) & lesion).sum() / ((values + 1 > t).sum() + lesion.sum()) for t in thresholds]
     best = int(np.argmax(np.add(expected, second)))
+    assert np.isnan(dice_by_threshold(values, np.zeros(500, bool), thresholds)).all()
     assert threshold == thresholds[best] and np.allclose(dice, [expected[best], second[best]])
 
 

@@ -85,6 +85,21 @@ def test_layouts(layout, tmp_path):
     assert len(set.union(*patients)) == (3 if layout == "brats2023" else 6)
 
 
+@pytest.mark.parametrize(
+    ("images", "patients"),
+    [
+        (("a/1.nii.gz", "a/2.nii.gz", "b/1.nii.gz"), {"a", "b"}),
+        (("images/a.nii.gz", "images/b.nii.gz", "images/c.nii.gz"), {"a", "b", "c"}),
+        (("scans/a/1/t2.nii.gz", "scans/a/2/t2.nii.gz", "scans/b.nii"), {"a", "b"}),
+    ],
+)
+def test_folders_are_patients(images, patients, tmp_path):
+    for image in images:
+        save(IMAGE, tmp_path / image)
+    cases, _ = bundle.layouts.find_cases(tmp_path, bundle.layouts.LAYOUTS["folder"], "flair")
+    assert {case["patient"] for case in cases} == patients and len(cases) == 3
+
+
 def test_healthy_people_have_no_label(tmp_path):
     for i in range(3):
         save(IMAGE, tmp_path / "set" / f"p{i}.nii.gz")

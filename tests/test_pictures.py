@@ -13,7 +13,7 @@ def volumes(lesion: bool = True) -> Volumes:
         mask[28:32, 14:20, 4:6] = 1
     iterations = np.where(image > 0, 1, 0)
     iterations[mask > 0] = 6
-    return Volumes(image, mask, mask * 2.0, image * 0.5, iterations, None, (2.0, 1.0, 3.0))
+    return Volumes(image, image > 0, mask, mask * 2.0, image * 0.5, iterations, None, (2.0, 1.0, 3.0))
 
 
 def test_slices_that_matter():

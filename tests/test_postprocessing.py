@@ -98,6 +98,17 @@ def test_a_case_that_cannot_be_saved_leaves_the_old_one(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "scan").iterdir()} == before
 
 
+def test_what_an_earlier_run_left_of_a_case_goes(tmp_path):
+    """A run without a score must not leave that of another run beside its own mask; other files are not touched."""
+    SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
+    (tmp_path / "scan" / "corrected.nii.gz").write_text("mine")
+    data = finished(tmp_path)
+    del data["error"]
+    SaveCased(output_dir=str(tmp_path), **SAVE, allow_missing_keys=True)(data)
+    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
+    assert files == ["corrected.nii.gz", "scan_mask.nii.gz", "scan_statistics.json"]
+
+
 def test_statistics_are_plain_data(tmp_path):
     statistics = finished(tmp_path)["statistics"]
     assert json.loads(json.dumps(statistics)) == statistics

@@ -67,9 +67,10 @@ def test_axes_are_turned_to_left_posterior_superior(tmp_path):
 
 def test_half_a_voxel_is_the_same_grid(tmp_path):
     image = read_volume(save(IMAGE, tmp_path / "image.nii.gz"))
-    for shift, same in ((0.4, True), (40.0, False)):
+    # voxels are 3 mm wide and 6 mm high, and each axis counts for itself
+    for axis, shift, same in ((0, 1.4, True), (0, 1.6, False), (2, 2.9, True), (2, 3.1, False)):
         affine = AFFINE.copy()
-        affine[0, 3] += shift
+        affine[axis, 3] += shift
         label = read_volume(save(MASK, tmp_path / f"{shift}.nii.gz", affine), "label")
         if same:
             check_same_grid(label, "label.nii.gz", "label", image)

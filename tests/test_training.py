@@ -1,12 +1,21 @@
 import numpy as np
+import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import DataLoader, Dataset
+from monai.engines import Evaluator
 from monai.transforms import Compose, RandFlipd
 
 from bundle.frequency import high_frequency
 from bundle.refinement import IterMaskNet
-from bundle.training import PrepareMaskedBatch, ReconstructionLoss, ReconstructionPair, SeedEpoch, TrainingState
+from bundle.training import (
+    PrepareMaskedBatch,
+    ReconstructionLoss,
+    ReconstructionPair,
+    SeedEpoch,
+    TrainingState,
+    ValidationToTheEnd,
+)
 
 
 def image_batch() -> torch.Tensor:
@@ -98,6 +107,17 @@ def test_an_epoch_is_a_function_of_seed_and_number():
     assert same[0] == same[1]
 
 
+@pytest.mark.parametrize(("epochs", "validated"), [(5, [2, 4, 5]), (4, [2, 4]), (1, [1])])
+def test_the_last_epoch_is_validated_too(epochs, validated):
+    done = []
+    validator = Evaluator("cpu", [0], iteration_update=lambda *_: None)
+    validator.run = done.append
+    engine = Engine(lambda *_: None)
+    ValidationToTheEnd(2, validator).attach(engine)
+    engine.run([0], max_epochs=epochs)
+    assert done == validated
+
+
 def test_state_is_written_whole_and_read_back(tmp_path):
     model = torch.nn.Linear(2, 2)
     weights = model.weight.detach().clone()
@@ -117,3 +137,12 @@ def test_state_is_written_whole_and_read_back(tmp_path):
     TrainingState(str(path), {"model": model}).attach(second)
     second.run([0, 0], max_epochs=3)
     assert torch.equal(model.weight, weights) and epochs == [3, 3]
+
+
+def test_a_finished_run_says_that_it_trains_nothing(tmp_path, caplog):
+    for run in (1, 2):
+        engine = Engine(lambda *_: None)
+        engine.state.device = torch.device("cpu")
+        TrainingState(str(tmp_path / "state.pt"), {"model": torch.nn.Linear(2, 2)}).attach(engine)
+        engine.run([0], max_epochs=1)
+        assert ("nothing is trained" in caplog.text) == (run == 2)

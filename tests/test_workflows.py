@@ -17,6 +17,7 @@ import torch
 from scipy import ndimage
 
 import bundle
+from bundle.pictures import read_case
 from tests.flows import command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.test_reading import write_dicom
@@ -73,7 +74,7 @@ def test_training_goes_on_from_given_weights(cohort, trained, tmp_path):
         learning_rate=0.0,
         epochs=1,
         steps_per_epoch=2,
-        val_interval=1,
+        val_interval=10,
     )
     before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (trained, tmp_path))
     weights = [name for name in before if name.endswith(("weight", "bias"))]
@@ -186,13 +187,17 @@ def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_pat
         ckpt_path=str(trained / "model.pt"),
     )
     for i in range(2):
+        given = tmp_path / f"subject_{i}" / "brain.nii.gz"
         case = tmp_path / "out" / f"subject_{i}_scan_flair"
-        brain = np.asarray(nib.load(tmp_path / f"subject_{i}" / "brain.nii.gz").dataobj) > 0
+        brain = np.asarray(nib.load(given).dataobj) > 0
         # interpolation back to the grid of the scan reaches as far as a pixel of the model, no further
         far = ~ndimage.binary_dilation(brain, ndimage.generate_binary_structure(3, 3), iterations=3)
         for name in ("mask", "error", "reconstruction"):
             assert not np.asarray(nib.load(case / f"{case.name}_{name}.nii.gz").dataobj)[far].any()
-        assert json.loads((case / f"{case.name}_statistics.json").read_text())["warnings"] == []
+        statistics = json.loads((case / f"{case.name}_statistics.json").read_text())
+        assert statistics["warnings"] == [] and statistics["brain_mask"] == str(given)
+        # its pictures and tables count the given brain too
+        assert np.array_equal(read_case(case)[1].brain, brain)
 
 
 def test_inference_of_a_dicom_series(trained, tmp_path):
@@ -255,6 +260,20 @@ def test_judged_evaluation(judged_results):
     assert mask.any() and score[mask].mean() > score[~mask].mean()
     assert (judged_results / "cases.csv").is_file()
     assert "where the edges are sharpest" in (judged_results / "report.html").read_text()
+
+
+def test_judged_inference(judged, cohort, judged_results, tmp_path):
+    """A scan alone gets the mask that it has in an evaluation, and its last refinement mask from the same weights."""
+    scan = str(cohort / "patient_0" / "patient_0_flair.nii.gz")
+    masks = {"evaluated": judged_results / "patient_0_flair" / "patient_0_flair_mask.nii.gz"}
+    for method in ("judged", "refined"):
+        checkpoint = str(judged / "model.pt")
+        run("infer", ["inference"], image=scan, output_dir=str(tmp_path / method), ckpt_path=checkpoint, method=method)
+        masks[method] = tmp_path / method / "patient_0_flair" / "patient_0_flair_mask.nii.gz"
+    evaluated, judged_mask, refined = (np.asarray(nib.load(path).dataobj) for path in masks.values())
+    assert judged_mask.any() and np.array_equal(judged_mask, evaluated) and not np.array_equal(refined, evaluated)
+    assert (tmp_path / "judged" / "patient_0_flair" / "patient_0_flair_score.nii.gz").exists()
+    assert not (tmp_path / "refined" / "patient_0_flair" / "patient_0_flair_score.nii.gz").exists()
 
 
 def test_calibration_of_the_judge_moves_its_threshold_alone(cohort, judged, tmp_path):
