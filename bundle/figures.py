@@ -77,9 +77,9 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int =
     dice = [volume_dice(case.score, case, thresholds) for case in cases]
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
-    axes.plot(percentiles, np.mean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
+    axes.plot(percentiles, np.nanmean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
     own = [mask_dice(case.mask, case) for case in cases]
-    axes.axhline(np.mean(own), color=ACCENT, label="each volume's own, above the dashed one")
+    axes.axhline(np.nanmean(own), color=ACCENT, label="each volume's own, above the dashed one")
     axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)
     axes.set_ylim(0, 1)
@@ -112,10 +112,13 @@ def _largest_slice(folder: Path) -> list[Image.Image]:
 def examples(folder: Path, number: int = 3) -> Image.Image:
     """The cases with the highest Dice, and below them those with the lowest; a row each, as in the report.
 
+    Cases without a lesion have no Dice and are left out.
+
     Args:
         folder: output folder of an evaluation.
         number: of cases of either kind.
     """
-    names = [row["case"] for row in sorted(read_scores(folder), key=lambda row: -row["dice"])]
+    scored = [row for row in read_scores(folder) if np.isfinite(row["dice"])]
+    names = [row["case"] for row in sorted(scored, key=lambda row: -row["dice"])]
     chosen = dict.fromkeys([*names[:number], *names[-number:]])
     return montage([_largest_slice(folder / name) for name in chosen])
