@@ -17,6 +17,7 @@ from skimage import exposure
 from sklearn.metrics import average_precision_score
 
 from bundle.decision import cleaned, sharpest_threshold, without_small
+from bundle.errors import InputError
 from bundle.evaluation import dice_by_threshold, overlap
 from bundle.files import write_whole
 from bundle.reading import oriented_array, oriented_brain
@@ -57,6 +58,10 @@ def read_cases(folder: str) -> list[Case]:
         name = row["case"]
         start = Path(folder) / name / name
         statistics = json.loads(Path(f"{start}_statistics.json").read_text())
+        if "label" not in statistics:
+            raise InputError(
+                f"{start}_statistics.json: not of an evaluation, it names no label; run the evaluation anew."
+            )
         image = oriented_array(statistics["image"])
         volumes = {
             key: oriented_array(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error", "iterations")
@@ -212,6 +217,10 @@ def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
     }
 
 
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
 def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int = 0) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of what is finite."""
     finite = np.asarray([value for value in values if np.isfinite(value)])
@@ -256,8 +265,8 @@ def _row(
         "sensitivity": float(np.nanmean([score["sensitivity"] for score in scores])),
         "precision": float(np.nanmean([score["precision"] for score in scores])),
         "AUPRC": auprc,
-        "lesions found": sum(s["lesions_found"] for s in scores) / max(1, sum(s["lesions"] for s in scores)),
-        "components right": sum(s["components_right"] for s in scores) / max(1, sum(s["components"] for s in scores)),
+        "lesions found": _share(sum(s["lesions_found"] for s in scores), sum(s["lesions"] for s in scores)),
+        "components right": _share(sum(s["components_right"] for s in scores), sum(s["components"] for s in scores)),
         "false positives on lesion-free slices": float(np.mean([score["false_positive_share"] for score in scores])),
         "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if own else None,
         "seconds": float(np.mean([case.seconds for case in cases])) if own else None,
@@ -309,10 +318,12 @@ def add_gains(rows: Sequence[dict[str, Any]], baselines: Mapping[str, str] = BAS
     Args:
         rows: of :py:func:`compare`, all of the same test cases.
         baselines: from the names of the new columns to those of methods; of the rows of a method, the first one is
-            taken: validation labels where there are any.
+            taken: validation labels where there are any. A method without a row gives no column.
     """
     for column, baseline in baselines.items():
-        reference = next(row["dice"] for row in rows if row["method"] == baseline)
+        reference = next((row["dice"] for row in rows if row["method"] == baseline), None)
+        if reference is None:
+            continue
         for row in rows:
             gains = np.subtract(row["dice"], reference)
             low, high = bootstrap_interval(gains)

@@ -49,17 +49,24 @@ def _volumes_in(folder: Path, pattern: str) -> list[str]:
 
 def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
-    names = [stem_of(entry["image"]) for entry in entries]
+    images = dict.fromkeys(str(entry["image"]) for entry in entries)
+    names = {image: stem_of(image) for image in images}
     depth = 1
-    while len(set(names)) < len(names) and depth < 20:
+    while len(set(names.values())) < len(names) and depth < 20:
         depth += 1
-        names = [
-            "_".join([*Path(entry["image"]).resolve().parts[-depth:-1], stem_of(entry["image"])]).strip("/_")
-            for entry in entries
-        ]
-    # an image that is listed twice (with two brain masks, say)
-    names = [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names, 1)]
-    return [{**entry, "case": name} for entry, name in zip(entries, names)]
+        names = {
+            image: "_".join([*Path(image).resolve().parts[-depth:-1], stem_of(image)]).strip("/_") for image in images
+        }
+    # an image that is listed twice (with two brain masks, say), or under two names
+    given: list[str] = []
+    for entry in entries:
+        name = first = names[str(entry["image"])]
+        number = 1
+        while name in given or (number > 1 and name in names.values()):
+            number += 1
+            name = f"{first}_{number}"
+        given.append(name)
+    return [{**entry, "case": name} for entry, name in zip(entries, given)]
 
 
 def absolute_paths(entry: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -122,31 +122,37 @@ def sharpest_threshold(
     return float(thresholds[int(smooth.argmax())])
 
 
-def separate_lesions(
-    score: np.ndarray,
-    lowest: float,
-    slice_distance: float,
-    peak_ratio: float = 18.0,
-    cut: float = 0.4,
-    sigma: float = 1.0,
-) -> np.ndarray:
-    """Small lesions one by one: each has its own threshold, and none is too small beside another.
+def smoothed_across_slices(score: np.ndarray, slice_distance: float, sigma: float = 1.0) -> np.ndarray:
+    """The score by which small lesions are marked.
 
     A median would wipe out the smallest ones. Smoothing across slices leaves them, and where slices are thin it takes
     away what shows in one slice alone.
 
     Args:
         score: lesion score of a volume as the slices gave it, slices along the last axis.
-        lowest: positive threshold that marks what is to be considered at all.
         slice_distance: from one slice to the next, in millimetres.
+        sigma: of the Gaussian across slices, in millimetres.
+    """
+    return ndimage.gaussian_filter1d(score, sigma / slice_distance, axis=-1)
+
+
+def separate_lesions(
+    score: np.ndarray,
+    lowest: float,
+    peak_ratio: float = 18.0,
+    cut: float = 0.4,
+) -> np.ndarray:
+    """Small lesions one by one: each has its own threshold, and none is too small beside another.
+
+    Args:
+        score: lesion score of a volume, slices along the last axis, see :py:func:`smoothed_across_slices`.
+        lowest: positive threshold that marks what is to be considered at all.
         peak_ratio: a lesion's highest score is at least so many times ``lowest``.
         cut: share of its highest score above which a pixel is part of a lesion.
-        sigma: of the Gaussian across slices, in millimetres.
 
     Returns:
         np.ndarray: bool, the shape of ``score``.
     """
-    score = ndimage.gaussian_filter1d(score, sigma / slice_distance, axis=-1)
     components, number = ndimage.label(score > lowest, np.ones((3, 3, 3)))
     # of what is in no component the peak is infinite, and nothing reaches it
     peaks = np.array([math.inf, *ndimage.maximum(score, components, range(1, number + 1))])
@@ -160,7 +166,8 @@ class MarkLesionsd(MapTransform):
     Args:
         keys: of the mask, 1 x H x W x D.
         contrast: in which direction lesions differ, see :py:func:`bundle.refinement.reconstruction_error`.
-        score_key: of the lesion score, see :py:mod:`bundle.scoring`, smoothed by a median.
+        score_key: of the lesion score, see :py:mod:`bundle.scoring`, smoothed by a median. Where lesions are marked
+            one by one it gives way to the score by which they are.
         slice_score_key: of the same as the slices gave it.
         image_key: of the preprocessed image.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
@@ -212,8 +219,11 @@ class MarkLesionsd(MapTransform):
         decided: dict[str, Any] = {"volume_threshold": threshold}
         spacing = affine_to_spacing(d[self.image_key].affine)
         if without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000 < self.small_lesion:
-            mask = separate_lesions(slice_score, lowest, float(spacing[2]))
+            score = smoothed_across_slices(slice_score, float(spacing[2]))
+            mask = separate_lesions(score, lowest)
             decided = {"separate_lesions": True}
+            # what is delivered is the score that made the mask
+            d[self.score_key] = convert_to_dst_type(score[None], d[self.score_key])[0]
         # holes in the brain mask are filled like others
         mask &= brain
         d["refinement"] = {**d["refinement"], **decided}

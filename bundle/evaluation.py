@@ -23,15 +23,16 @@ from bundle.transforms import BACKGROUND
 def overlap(true_positive: float, false_positive: float, false_negative: float) -> dict[str, float]:
     """Dice, sensitivity and precision from counts; NaN where there is nothing to divide by.
 
-    Dice is NaN where there is no lesion, whatever is marked, as MONAI's ``MeanDice`` has it.
+    Where there is no lesion all three are NaN, whatever is marked, as the Dice of MONAI's ``MeanDice`` is: what is
+    marked then counts as false positive volume.
     """
 
     def ratio(part: float, whole: float) -> float:
-        return float(part / whole) if whole else math.nan
+        return float(part / whole) if whole and lesion else math.nan
 
     lesion = true_positive + false_negative
     return {
-        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative) if lesion else math.nan,
+        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
         "sensitivity": ratio(true_positive, lesion),
         "precision": ratio(true_positive, true_positive + false_positive),
     }
@@ -124,7 +125,7 @@ class ReconstructionScoresd(MapTransform):
             largest = int(lesion.flatten(1).sum(dim=1).argmax())
             d["reconstruction_scores"] = {
                 "healthy_ssim": float(ssim[counted].nanmean()),
-                "largest_slice_healthy_ssim": float(ssim[largest]),
+                "largest_slice_healthy_ssim": float(ssim[largest]) if bool(lesion.any()) else math.nan,
             }
             in_largest = torch.zeros_like(brain)
             in_largest[largest] = True
@@ -182,8 +183,11 @@ def best_possible_dice(
         lesion: bool, the shape of ``image``.
 
     Returns:
-        Tensor: the best Dice of each image, shape B; chosen with the label.
+        Tensor: the best Dice of each image, shape B; chosen with the label, and NaN without a lesion.
     """
+    diseased = lesion.flatten(1).any(dim=1)
+    if not bool(diseased.any()):
+        return torch.full((len(image),), torch.nan, device=image.device)
     brain = image > BACKGROUND
     seeds = torch.arange(len(image), device=image.device)
     initial = model.initial(high_frequency(image, model.radius)).float()
@@ -199,4 +203,4 @@ def best_possible_dice(
             best = torch.maximum(best, dice)
             if not bool(mask.any()):
                 break
-    return best
+    return best.where(diseased, torch.nan)

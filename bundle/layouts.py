@@ -31,8 +31,7 @@ class Layout(NamedTuple):
 
     Attributes:
         image: regular expression of an image's path from the root; ``MODALITY`` stands for the modality's part of the
-            name, the group ``patient`` names whom it is of. Without that group, folders are patients, and in a folder
-            without any its images are.
+            name, the group ``patient`` names whom it is of. Without that group, see :py:func:`_name_patients`.
         label: glob patterns from the root, in order of preference, filled with the groups of ``image``.
         modalities: the modality's part of the file name, by modality.
         case: regular expression of the folder of a case, so that a case without its image is missed; or None.
@@ -105,22 +104,50 @@ def _globbed(root: Path, pattern: str, groups: Mapping[str, str]) -> str | None:
     return found[0] if found else None
 
 
-def find_cases(root: Path, layout: Layout, modality: str) -> tuple[list[dict[str, str]], list[str]]:
+def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
+    """Set ``patient`` where a layout does not say it: the first folder that tells images apart, else the image itself.
+
+    Raises:
+        InputError: when it might as well be the other way round (``patient/visit.nii`` or ``visit/patient.nii``).
+    """
+    common = os.path.commonpath([os.path.dirname(case["image"]) for case in cases])
+    stems: dict[str, set[str]] = {}
+    for case in cases:
+        folder, *rest = Path(case["image"]).relative_to(common).parts
+        case["patient"] = folder if rest else stem_of(folder)
+        stems.setdefault(case["patient"], set()).add(stem_of(case["image"]))
+    for patient, names in stems.items():
+        if len(names) > 1 and any(names & others for other, others in stems.items() if other != patient):
+            raise InputError(
+                f"{root / common}: several folders hold images of the same names as {patient} does, so folder or name may "
+                "be the patient; say which by --patient, a regular expression, or take fewer images by --pattern."
+            )
+
+
+def find_cases(
+    root: Path, layout: Layout, modality: str, pattern: str = "**/*", patient: str = ""
+) -> tuple[list[dict[str, str]], list[str]]:
     """List the cases of a data set.
 
     Args:
         root: of the data set.
         layout: of its files.
         modality: a key of ``layout.modalities``.
+        pattern: which images to take.
+        patient: regular expression of the part of an image's path from the root that names the patient; empty to go by
+            the layout.
 
     Returns:
         tuple: one dictionary a case (``patient``, ``image``, and ``label`` where there is one; paths from ``root``),
         and one sentence for each case that is incomplete.
+
+    Raises:
+        InputError: when it cannot be said whom an image is of.
     """
     name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.nii(?:\.gz)?")
     cases, faults = [], []
     seen = set()
-    for path in sorted(glob("**/*.nii*", root_dir=root, recursive=True)):
+    for path in sorted(glob(pattern, root_dir=root, recursive=True)):
         match = name.fullmatch(path)
         parts = Path(path).parts
         if match is None or {"derivatives", "labels"} & set(parts) or not is_image(path):
@@ -135,11 +162,14 @@ def find_cases(root: Path, layout: Layout, modality: str) -> tuple[list[dict[str
             faults.append(f"{root / path}: the lesion mask is missing; add it, or leave the case out.")
             continue
         cases.append(case)
-    if "patient" not in name.groupindex and cases:
-        common = os.path.commonpath([os.path.dirname(case["image"]) for case in cases])
+    if patient:
         for case in cases:
-            folder, *rest = Path(case["image"]).relative_to(common).parts
-            case["patient"] = folder if rest else stem_of(folder)
+            part = re.search(patient, case["image"])
+            if part is None:
+                raise InputError(f"{root / case['image']}: {patient} matches no part of the path; correct --patient.")
+            case["patient"] = part.group()
+    elif "patient" not in name.groupindex and cases:
+        _name_patients(root, cases)
     if layout.case is not None:
         folders = {path for path in root.glob("**/") if re.fullmatch(layout.case, path.name)}
         folders = {path for path in folders if "derivatives" not in path.relative_to(root).parts}
@@ -201,11 +231,11 @@ def _split_of_patients(
             return {row["patient"]: _CSV_SPLITS[row["split"]] for row in rows if row["split"] in _CSV_SPLITS}
     shuffled = sorted(set(patients))
     random.Random(seed).shuffle(shuffled)
-    held = [round(part if part >= 1 else part * len(shuffled)) for part in (validation, test)]
+    held = [round(part if part >= 1 else part * len(shuffled)) or int(part > 0) for part in (validation, test)]
     if sum(held) >= len(shuffled):
         raise InputError(
             f"{root}: {len(shuffled)} patients cannot give {held[0]} for validation and {held[1]} for test and leave "
-            "any for training; ask for fewer."
+            "any for training; ask for fewer, or say by --patient what names a patient."
         )
     ends = np.cumsum(held)
     return {p: "validation" if i < ends[0] else "test" if i < ends[1] else "training" for i, p in enumerate(shuffled)}
@@ -220,6 +250,8 @@ def prepare_dataset(
     test: float = 0.2,
     seed: int = 0,
     workers: int = 2,
+    pattern: str = "**/*",
+    patient: str = "",
 ) -> str:
     """Write the datalist of a data set; no image is copied. Called again, it goes on where it was interrupted.
 
@@ -234,12 +266,16 @@ def prepare_dataset(
         test: the same for testing.
         seed: of the draw.
         workers: cases examined at once.
+        pattern: which images to take, for instance ``**/*_flair.nii.gz``.
+        patient: what of a path names the patient, a regular expression (``sub-[0-9]+``), where the layout does not say
+            it or says it otherwise. In the layout "folder", folders are patients, and in a folder without any its
+            images are.
 
     Returns:
         str: what was done, and one sentence for each case that was left out.
 
     Raises:
-        InputError: when layout, modality or folder is unknown, or no case is usable.
+        InputError: when layout, modality or folder is unknown, no case is usable, or there are too few patients.
     """
     if layout not in LAYOUTS:
         raise InputError(f"{layout}: no such layout; choose one of {', '.join(LAYOUTS)}.")
@@ -250,7 +286,7 @@ def prepare_dataset(
     if not root.is_dir():
         raise InputError(f"{folder}: no such folder; give the root of the data set.")
     target = Path(output)
-    cases, faults = find_cases(root, LAYOUTS[layout], modality)
+    cases, faults = find_cases(root, LAYOUTS[layout], modality, pattern, patient)
     notes = target.with_name(f"{target.name}.examined")
     examined, unusable = _examined(root.resolve(), cases, notes, workers)
     faults += unusable

@@ -27,6 +27,12 @@ from bundle.transforms import BACKGROUND
 
 # what the inferer returns beside the mask, one channel each; the last one from a model with a judge
 INFERRED = ("error", "reconstruction", "hidden_iterations", "initial_error", "score")
+# what the runs of this bundle, of whatever kind, write of a case
+OF_A_CASE = (
+    "statistics.json",
+    *(f"{name}.nii.gz" for name in ("mask", "error", "reconstruction", "iterations", "initial_error", "score")),
+    *("slices.csv", "slices.png", "film.png", "curve.png"),
+)
 # figures of the refinement, and where the meta data have them
 FIGURES = {"threshold": "threshold", "lesion_threshold": "lesion_threshold", "seconds": "refinement_seconds"}
 
@@ -278,8 +284,8 @@ class SaveCased(SaveImaged):
         (unfinished / names[-1]).write_text(json.dumps(d["statistics"], indent=4) + "\n")
         finished.mkdir(exist_ok=True)
         # the statistics of an earlier run go first and those of this one come last: where they are, the rest is theirs
-        for postfix in ("statistics.json", *(f"{postfix}.nii.gz" for postfix in self.postfixes)):
-            (finished / f"{case}_{postfix}").unlink(missing_ok=True)
+        for name in OF_A_CASE:
+            (finished / f"{case}_{name}").unlink(missing_ok=True)
         for name in names:
             os.replace(unfinished / name, finished / name)
         unfinished.rmdir()

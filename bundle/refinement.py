@@ -41,18 +41,30 @@ class RefinementResult(NamedTuple):
     initial_error: Tensor
 
 
+def has_judge(method: str) -> bool:
+    """Whether a judge is part of a method.
+
+    Args:
+        method: "judged", "refined" or "published".
+
+    Raises:
+        InputError: when it is none of these.
+    """
+    if method not in METHODS:
+        raise InputError(f"{method}: no such method; give --method as one of {', '.join(METHODS)}.")
+    return method == "judged"
+
+
 def lesion_contrast(modality: str, method: str = "judged") -> str:
     """The direction in which lesions differ in images of a modality.
 
     Args:
         modality: "flair", "t2", "dwi", "t1", "adc" or "t1ce".
-        method: "judged", "refined" or "published"; the last counts both directions, whatever the modality.
+        method: "published" counts both directions, whatever the modality.
 
     Raises:
-        InputError: when modality or method is none of these.
+        InputError: when the modality is none of these.
     """
-    if method not in METHODS:
-        raise InputError(f"{method}: no such method; give --method as one of {', '.join(METHODS)}.")
     if method == "published":
         return "any"
     if modality not in CONTRAST_BY_MODALITY:

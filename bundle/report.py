@@ -119,6 +119,10 @@ class RunReport:
     def start(self, engine: Engine) -> None:
         self.sections.clear()
         writable_folder(self.output_dir)
+        if idist.get_rank() == 0:
+            # of an earlier run in this folder: not true of what this one will have written
+            for name in ("report.html", "cases.csv", "summary.json"):
+                (self.output_dir / name).unlink(missing_ok=True)
 
     def add_case(self, engine: Engine) -> None:
         for item in engine.state.batch:

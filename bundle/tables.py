@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
+from monai.networks.utils import eval_mode
 from torch import nn
 
 from bundle.distributed import gather
@@ -134,16 +134,9 @@ class ScoreTables:
         self.cases: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self, engine: Engine) -> None:
-        self.cases.clear()
-        if idist.get_rank() == 0:
-            # those of an earlier run are not true of what this one will have written
-            for name in ("cases.csv", "summary.json"):
-                (self.output_dir / name).unlink(missing_ok=True)
 
     def collect(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output):
@@ -151,7 +144,8 @@ class ScoreTables:
             case = {"case": batch["case"], "statistics": output["statistics"], **{name: output[name] for name in names}}
             if self.best_possible_step is not None:
                 pair = (output["largest_slice_image"], output["largest_slice_lesion"])
-                with torch.no_grad():
+                # outside of its iterations the evaluator leaves the model in training mode
+                with eval_mode(self.model):
                     image, lesion = (volume.to(engine.state.device) for volume in pair)
                     best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
                 case["scores"]["largest_slice_best_possible_dice"] = float(best[0])

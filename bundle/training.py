@@ -226,6 +226,6 @@ class TrainingState:
         engine.logger.info(f"Going on from {self.path}, epoch {engine.state.epoch}.")
         if engine.state.epoch >= engine.state.max_epochs:
             engine.logger.warning(
-                f"{self.path}: all {engine.state.epoch} epochs are done and nothing is trained; give more "
-                "--epochs to go on, or another --output_dir to train anew."
+                f"{self.path}: all {engine.state.epoch} epochs are done and nothing is trained; to train "
+                "further give the model as --pretrained, and another --output_dir."
             )

@@ -23,8 +23,8 @@ BACKGROUND = -3.0
 FIRST_SLICE = "first_slice"
 # least number of voxels that are taken for a brain
 FEWEST_BRAIN_VOXELS = 1000
-# interpolation can leave so many negative voxels at the edge of a brain
-LARGEST_NEGATIVE_SHARE = 0.01
+# interpolation leaves a little below zero around a brain; what is below zero weighs less, of what is above, than this
+LARGEST_NEGATIVE_SHARE = 0.05
 # a brain is not larger than this, a head is
 LARGEST_BRAIN_ML = 2500.0
 LARGEST_BRAIN_MM = 215.0
@@ -104,11 +104,11 @@ class BrainMaskd(MapTransform):
                 )
             # in a standardised image zero lies amid the brain; a constant below zero around it does no harm
             negative = (image < 0) & (mask if given is not None else image > image.min())
-            share = float(negative.sum()) / float((negative | mask).sum())
+            share = float(-image[negative].double().sum() / image[mask & (image > 0)].double().sum())
             if share > LARGEST_NEGATIVE_SHARE:
                 raise InputError(
-                    f"{path}: {100 * share:.0f} % of the brain is negative, so its intensities seem to be standardised "
-                    "(z-scores); give them as the scanner did, positive in the brain."
+                    f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
+                    "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
                 )
             d[self.mask_key] = mask
             d["warnings"] = "" if given is not None else self._skull_warning(mask)

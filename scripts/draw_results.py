@@ -13,9 +13,14 @@ from bundle.tables import read_scores
 
 
 def draw_results(
-    evaluation: str, validation: str, simulated: str, *trainings: str, output: str = "docs/images"
+    evaluation: str,
+    validation: str,
+    simulated: str,
+    *trainings: str,
+    output: str = "docs/images",
+    curves: str = "training",
 ) -> None:
-    """Write ``agreement.png``, ``calibration.png``, ``examples.png`` and ``training.png``.
+    """Write ``agreement.png``, ``calibration.png``, ``examples.png`` and the curves of trainings.
 
     Args:
         evaluation: output folder of an evaluation, for the agreement with the expert; no image of it is drawn.
@@ -23,12 +28,13 @@ def draw_results(
         simulated: output folder of an evaluation of simulated patients, of which examples are drawn.
         trainings: output folders of the trainings.
         output: folder for the figures.
+        curves: name of the figure of the trainings.
     """
     folder = Path(output)
     figures = {
         "agreement": agreement(read_scores(Path(evaluation))),
         "calibration": calibration_curve(read_cases(validation)),
-        "training": training_curves([Path(training) for training in trainings]),
+        curves: training_curves([Path(training) for training in trainings]),
     }
     for name, figure in figures.items():
         write_whole(folder / f"{name}.png", figure_png(figure))

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from bundle.errors import InputError, input_error
 from bundle.transforms import BrainMaskd, FieldOfViewd, LoadVolumed
@@ -112,6 +113,13 @@ def test_a_standardised_head_with_its_brain_mask(tmp_path):
     assert "z-scores" in load({"image": image, "brain_mask": mask})
 
 
+def test_ringing_around_a_brain_does_no_harm(tmp_path):
+    turned = ndimage.rotate(IMAGE.astype(np.float32), 5, axes=(0, 1), reshape=False, order=3)
+    assert (turned < 0).sum() > 0.05 * (turned > 0).sum()
+    image = save(turned, tmp_path / "turned.nii.gz")
+    assert BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": image}))["brain_mask"].any()
+
+
 def test_a_background_below_zero_does_no_harm(tmp_path):
     image = save(np.where(IMAGE > 0, IMAGE, -1000), tmp_path / "image.nii.gz")
     data = BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": image}))
@@ -188,7 +196,9 @@ def test_checkpoints(trained, tmp_path):
 def test_unknown_method(trained, tmp_path):
     scan = write_head(tmp_path, "scan", 0)["image"]
     paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
-    assert "no such method" in fault_of("infer", ["inference"], image=scan, method="refine", **paths)
+    for contrast in ({}, {"contrast": "bright"}):
+        said = fault_of("infer", ["inference"], image=scan, method="refine", **contrast, **paths)
+        assert "no such method" in said
 
 
 def test_an_evaluation_of_nothing_usable(trained, cohort, tmp_path):

@@ -125,12 +125,23 @@ def test_people_without_a_lesion_count_for_false_positives_alone():
     for one, two in zip(diseased, both):
         assert two["threshold from"] == one["threshold from"] and two["AUPRC"] == one["AUPRC"]
         if one["threshold from"] == "no labels":
-            assert all(two[name] == one[name] for name in ("Dice mean", "Dice median", "sensitivity"))
+            names = ("Dice mean", "Dice median", "largest slice Dice mean", "sensitivity", "precision")
+            assert all(two[name] == one[name] for name in names)
     masks = both[-1]
     # what is the lesion of others is all false here
     assert masks["false positives on lesion-free slices"] > 0.02 and np.isnan(masks["dice"][1])
     add_gains(both, {"gain": "plain"})
     assert "nan" not in both[-1]["gain"]
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:All-NaN slice", "ignore:invalid value")
+def test_a_test_set_of_healthy_people_alone():
+    healthy = [case(i)._replace(label=np.zeros((24, 24, 8), bool)) for i in range(2)]
+    rows = compare([], healthy, [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)])
+    add_gains(rows, {"gain": "plain"})
+    (row,) = rows
+    assert row["false positives on lesion-free slices"] > 0.02 and "gain" not in row
+    assert all(np.isnan(row[name]) for name in ("Dice mean", "precision", "lesions found"))
 
 
 def test_tables(tmp_path):

@@ -32,11 +32,17 @@ def test_cases_of_one_name_are_told_apart(tmp_path):
     assert [case["case"] for case in cases] == ["a_1_scan_flair", "a_2_scan_flair", "b_1_scan_flair"]
 
 
-def test_an_image_that_is_listed_twice_is_two_cases(tmp_path):
-    entries = [{"image": "x.nii.gz"}, {"image": "y.nii.gz"}, {"image": "x.nii.gz", "brain_mask": "m.nii.gz"}]
-    (tmp_path / "list.json").write_text(json.dumps({"test": entries}))
-    cases = [entry["case"] for entry in read_datalist(str(tmp_path / "list.json"), "test")]
-    assert len(set(cases)) == 3
+@pytest.mark.parametrize(
+    ("images", "cases"),
+    [
+        (["x.nii", "y.nii", "x.nii"], ["x", "y", "x_2"]),
+        (["x.nii", "x.nii", "x_2.nii"], ["x", "x_3", "x_2"]),
+        (["x_2.nii", "x.nii", "x.nii"], ["x_2", "x", "x_3"]),
+    ],
+)
+def test_an_image_that_is_listed_twice_is_two_cases(images, cases, tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps({"test": [{"image": image} for image in images]}))
+    assert [entry["case"] for entry in read_datalist(str(tmp_path / "list.json"), "test")] == cases
 
 
 def test_folders_hold_images_and_their_masks(tmp_path):

@@ -8,6 +8,7 @@ from bundle.decision import (
     edge_step,
     separate_lesions,
     sharpest_threshold,
+    smoothed_across_slices,
     with_holes_filled,
     without_small,
 )
@@ -101,6 +102,8 @@ def test_where_all_lesions_are_small_none_is_dropped_beside_another():
     # the speck too, and where it reaches the slice beside; still not the corner
     assert result["pred"].sum() == 77 and result["pred"][0, 4, 4, 1] == 1 and result["pred"][0, 9, 9, 1] == 1
     assert result["refinement"]["separate_lesions"] and "volume_threshold" not in result["refinement"]
+    # the score that is delivered is that which made the mask: it has the speck
+    assert result["score"][0, 9, 9, 0] > 0.5 and isinstance(result["score"], type(data["score"]))
     apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(data)
     assert apart["pred"].sum() == 75
 
@@ -110,17 +113,15 @@ def test_each_small_lesion_is_cut_at_its_own_height():
     score[1:6, 1:6, 1], score[2:5, 2:5, 1] = 1.0, 4.0
     score[9:14, 9:14, 1], score[10:13, 10:13, 1] = 0.3, 0.8
     score[14, 2, 1] = 0.3
-    # thick slices: nothing reaches from one to the next
-    mask = separate_lesions(score, lowest=0.1, slice_distance=5.0, peak_ratio=5.0, cut=0.5)
+    mask = separate_lesions(score, lowest=0.1, peak_ratio=5.0, cut=0.5)
     assert mask[2:5, 2:5, 1].all() and mask[10:13, 10:13, 1].all() and mask.sum() == 18
-    assert not separate_lesions(np.zeros_like(score), lowest=0.1, slice_distance=5.0).any()
+    assert not separate_lesions(np.zeros_like(score), lowest=0.1).any()
 
 
 def test_what_shows_in_one_of_many_thin_slices_is_no_lesion():
     score = np.zeros((8, 8, 9), np.float32)
     score[2, 2, 4] = score[5:7, 5:7, 3:6] = 1.0
-    thin = separate_lesions(score, lowest=0.1, slice_distance=1.0, peak_ratio=5.0)
-    thick = separate_lesions(score, lowest=0.1, slice_distance=5.0, peak_ratio=5.0)
+    thin, thick = (separate_lesions(smoothed_across_slices(score, mm), lowest=0.1, peak_ratio=5.0) for mm in (1.0, 5.0))
     assert not thin[2, 2].any() and thick[2, 2, 4] and thin[5, 5, 4] and thick[5, 5, 4]
 
 

@@ -17,7 +17,7 @@ from bundle.evaluation import (
 def test_overlap():
     assert overlap(6, 2, 4) == {"dice": 12 / 18, "sensitivity": 0.6, "precision": 0.75}
     assert np.isnan(list(overlap(0, 0, 0).values())).all()
-    assert np.isnan(overlap(0, 7, 0)["dice"]) and overlap(0, 7, 0)["precision"] == 0
+    assert np.isnan(list(overlap(0, 7, 0).values())).all()
 
 
 def volumes(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,5 +81,7 @@ def test_the_best_possible_mask_is_the_best_of_many(golden, golden_model):
             for fraction in (0.9, 0.6)
         ]
         shorter = best_possible_dice(golden_model, image, lesion, fractions=(0.9, 0.6), step=0.2, last=0.4)
+        healthy = best_possible_dice(golden_model, image, torch.zeros_like(lesion), fractions=(0.9,), step=0.5)
+    assert healthy.isnan().all()
     assert torch.equal(whole, torch.maximum(*parts))
     assert (whole >= shorter).all() and (whole > shorter).any() and (whole <= 1).all()

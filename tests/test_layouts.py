@@ -88,7 +88,7 @@ def test_layouts(layout, tmp_path):
 @pytest.mark.parametrize(
     ("images", "patients"),
     [
-        (("a/1.nii.gz", "a/2.nii.gz", "b/1.nii.gz"), {"a", "b"}),
+        (("a/a1.nii.gz", "a/a2.nii.gz", "b/b1.nii.gz"), {"a", "b"}),
         (("images/a.nii.gz", "images/b.nii.gz", "images/c.nii.gz"), {"a", "b", "c"}),
         (("scans/a/1/t2.nii.gz", "scans/a/2/t2.nii.gz", "scans/b.nii"), {"a", "b"}),
     ],
@@ -98,6 +98,30 @@ def test_folders_are_patients(images, patients, tmp_path):
         save(IMAGE, tmp_path / image)
     cases, _ = bundle.layouts.find_cases(tmp_path, bundle.layouts.LAYOUTS["folder"], "flair")
     assert {case["patient"] for case in cases} == patients and len(cases) == 3
+
+
+def test_patients_can_be_named(tmp_path):
+    """Visits as folders, patients as files: refused until it is said which is which, lest a split parts a patient."""
+    root = tmp_path / "set"
+    for visit in (1, 2):
+        for i in range(4):
+            save(IMAGE, root / f"visit-{visit}" / f"p{i}.nii.gz")
+    with pytest.raises(InputError, match="--patient"):
+        prepare("folder", root)
+    _, datalist = prepare("folder", root, patient=r"p\d", validation=1, test=1)
+    patients = [{entry["patient"] for entry in split} for split in datalist.values()]
+    assert [len(split) for split in datalist.values()] == [4, 2, 2] and set.union(*patients) == {"p0", "p1", "p2", "p3"}
+    with pytest.raises(InputError, match="matches no part"):
+        prepare("folder", root, patient="sub")
+    _, datalist = prepare("folder", root, pattern="visit-1/*", validation=1, test=1)
+    assert [len(split) for split in datalist.values()] == [2, 1, 1]
+
+
+def test_a_share_that_is_asked_for_is_never_empty(tmp_path):
+    for i in range(3):
+        save(IMAGE, tmp_path / "set" / f"p{i}.nii.gz")
+    _, datalist = prepare("folder", tmp_path / "set", validation=0.1, test=0.2)
+    assert [len(split) for split in datalist.values()] == [1, 1, 1]
 
 
 def test_healthy_people_have_no_label(tmp_path):

@@ -101,7 +101,8 @@ def test_a_case_that_cannot_be_saved_leaves_the_old_one(tmp_path):
 def test_what_an_earlier_run_left_of_a_case_goes(tmp_path):
     """A run without a score must not leave that of another run beside its own mask; other files are not touched."""
     SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
-    (tmp_path / "scan" / "corrected.nii.gz").write_text("mine")
+    for name in ("corrected.nii.gz", "scan_score.nii.gz", "scan_slices.csv", "scan_film.png"):
+        (tmp_path / "scan" / name).write_text("mine, or of an evaluation")
     data = finished(tmp_path)
     del data["error"]
     SaveCased(output_dir=str(tmp_path), **SAVE, allow_missing_keys=True)(data)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.engines import Evaluator
 from monai.transforms import Compose, RandFlipd
@@ -137,6 +138,25 @@ def test_state_is_written_whole_and_read_back(tmp_path):
     TrainingState(str(path), {"model": model}).attach(second)
     second.run([0, 0], max_epochs=3)
     assert torch.equal(model.weight, weights) and epochs == [3, 3]
+
+
+def test_more_epochs_stretch_the_schedule(tmp_path):
+    """The rate of an epoch is a function of its number and of how many there are, in a run that goes on too."""
+
+    def scheduler(epochs):
+        parser = ConfigParser()
+        parser.read_config("configs/train.json")
+        parser["epochs"] = epochs
+        parser["optimizer"] = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        return parser.get_parsed_content("lr_scheduler")
+
+    def rates(schedule, number):
+        return [schedule.optimizer.step() or schedule.step() or schedule.get_last_lr()[0] for _ in range(number)]
+
+    first, longer = scheduler(4), scheduler(8)
+    assert np.allclose(rates(first, 4), [0.5 + 0.5 * np.cos(np.pi * epoch / 4) for epoch in range(1, 5)])
+    longer.load_state_dict(first.state_dict())
+    assert np.allclose(rates(longer, 4), [0.5 + 0.5 * np.cos(np.pi * epoch / 8) for epoch in range(5, 9)])
 
 
 def test_a_finished_run_says_that_it_trains_nothing(tmp_path, caplog):
