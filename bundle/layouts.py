@@ -119,8 +119,8 @@ def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
     for patient, names in stems.items():
         if len(names) > 1 and any(names & others for other, others in stems.items() if other != patient):
             raise InputError(
-                f"{root / common}: several folders hold images of the same names as {patient} does, so folder or name may "
-                "be the patient; say which by --patient, a regular expression, or take fewer images by --pattern."
+                f"{root / common}: several folders hold images of the same names as {patient} does, so folder or name "
+                "may be the patient; say which by --patient, a regular expression, or take fewer images by --pattern."
             )
 
 
