@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from bundle.errors import InputError
 
+NO_CHECKPOINT = (
+    "not a checkpoint of this network (unreadable, of another program, or of another size: --channels, "
+    "--channel_multipliers, --attention_levels and --res_blocks must be those of its training); give another one."
+)
 # names in a state dict that belong to the judge
 JUDGE = ("judge.", "lesion_threshold")
 
@@ -24,34 +28,52 @@ class ModelLoader(CheckpointLoader):
         load_path: a bare state dict.
         model: an :py:class:`bundle.refinement.IterMaskNet`.
         calibrated: whether a checkpoint without a threshold is refused.
-        strict: False to let a model with a judge start from a checkpoint without one. A model without a judge leaves
-            that of the checkpoint alone in any case.
+        to_train: whether a training starts from it: a judge may then be missing in the checkpoint, and the threshold of
+            the judge, which is to be calibrated after the training, is forgotten.
+
+    A model without a judge leaves that of the checkpoint alone.
 
     Raises:
         InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
     """
 
-    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, strict: bool = True) -> None:
-        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict and model.judge is not None)
+    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, to_train: bool = False) -> None:
+        strict = model.judge is not None and not to_train
+        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)
         self.model = model
         self.calibrated = calibrated
+        self.to_train = to_train
 
     def __call__(self, engine: Engine) -> None:
         try:
-            if not self.strict:
-                states = torch.load(self.load_path, map_location="cpu", weights_only=True), self.model.state_dict()
-                saved, needed = ({name for name in state if not name.startswith(JUDGE)} for state in states)
-                if saved != needed:
-                    raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
-            super().__call__(engine)
+            state = torch.load(self.load_path, map_location="cpu", weights_only=True)
+            saved, needed = (
+                {name for name in of if not name.startswith(JUDGE)} for of in (state, self.model.state_dict())
+            )
+            if saved != needed:
+                raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
         except FileNotFoundError as error:
-            raise InputError(f"{self.load_path}: no such file; give a checkpoint as --ckpt_path.") from error
+            raise InputError(f"{self.load_path}: no such file; give the path of a checkpoint.") from error
         except Exception as error:
+            raise InputError(f"{self.load_path}: {NO_CHECKPOINT}") from error
+        judged = any(name.startswith("judge.") for name in state)
+        if self.strict and not judged:
             raise InputError(
-                f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, without a judge "
-                "where --method is not refined or published, or of another size: --channels, --channel_multipliers, "
-                "--attention_levels and --res_blocks must be those of its training); give another --ckpt_path."
-            ) from error
+                f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or give --method "
+                "refined (or published, for a model of that method) to go without."
+            )
+        try:
+            super().__call__(engine)
+        except Exception as error:
+            raise InputError(f"{self.load_path}: {NO_CHECKPOINT}") from error
+        if self.to_train:
+            with torch.no_grad():
+                self.model.lesion_threshold.fill_(torch.nan)
+            if judged and self.model.judge is None:
+                engine.logger.warning(
+                    f"{self.load_path}: its judge is left out; train one anew with configs/judge.json afterwards, or "
+                    "keep it by --network_def#judge %judge_def."
+                )
         if self.calibrated and bool(torch.isnan(self.model.threshold)):
             raise InputError(
                 f"{self.load_path}: the checkpoint has no threshold; calibrate it on healthy scans with "

@@ -93,21 +93,26 @@ def test_other_state_dicts_are_refused():
             convert_reference_state(state)
 
 
-def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path):
+def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path, caplog):
     state = golden_model.state_dict()
     torch.save(state, tmp_path / "pair.pt")
     judged = IterMaskNet(golden_model.initial, golden_model.refiner, judge=torch.nn.Conv2d(2, 1, 1))
     engine = Engine(lambda *_: None)
-    ModelLoader(str(tmp_path / "pair.pt"), judged, strict=False)(engine)
-    with pytest.raises(InputError, match="without a judge"):
+    judged.lesion_threshold.fill_(0.3)
+    ModelLoader(str(tmp_path / "pair.pt"), judged, to_train=True)(engine)
+    assert judged.lesion_threshold.isnan(), "a judge that is to be trained has no threshold"
+    with pytest.raises(InputError, match="has no judge"):
         ModelLoader(str(tmp_path / "pair.pt"), judged)(engine)
     # a model without a judge has no use for one
     torch.save(judged.state_dict(), tmp_path / "judged.pt")
     ModelLoader(str(tmp_path / "judged.pt"), golden_model)(engine)
+    assert "left out" not in caplog.text
+    ModelLoader(str(tmp_path / "judged.pt"), golden_model, to_train=True)(engine)
+    assert "its judge is left out" in caplog.text
     for other in (
         {name: value for name, value in state.items() if "refiner" not in name},
         {**state, "refiner.another": torch.zeros(1)},
     ):
         torch.save(other, tmp_path / "other.pt")
         with pytest.raises(InputError, match="not a checkpoint of this network"):
-            ModelLoader(str(tmp_path / "other.pt"), golden_model, strict=False)(engine)
+            ModelLoader(str(tmp_path / "other.pt"), golden_model, to_train=True)(engine)
