@@ -20,7 +20,8 @@ from bundle.errors import InputError, input_error
 from bundle.reading import NIFTI
 
 # endings of files that lie beside images and are none
-NOT_IMAGES = ("seg", "mask", "label", "labels", "dseg", "error", "reconstruction", "iterations", "score")
+LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
+NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score")
 
 # what a datalist names of a volume
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
@@ -97,10 +98,16 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
     entries = splits.get(split) if isinstance(splits, dict) else None
-    if not entries or not all(isinstance(entry, dict) and set(required) <= set(entry) for entry in entries):
+    if not entries:
         raise InputError(
-            f'{path}: the split "{split}" is missing, empty, or has entries without {" and ".join(required)}; '
-            f'give the datalist a key "{split}" with a list of objects that have {" and ".join(required)}.'
+            f'{path}: the split "{split}" is missing or empty; give the datalist a key "{split}" with a list of '
+            f"objects that have {' and '.join(required)}, or choose another split."
+        )
+    incomplete = [entry for entry in entries if not (isinstance(entry, dict) and set(required) <= set(entry))]
+    if incomplete:
+        raise InputError(
+            f'{path}: {len(incomplete)} of {len(entries)} entries of the split "{split}" are without '
+            f"{' or '.join(required)}, the first being {json.dumps(incomplete[0])}; complete them, or take them out."
         )
     here = file.resolve().parent
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
@@ -286,13 +293,17 @@ class VolumeStream(IterableDataset):
         self.data = list(self.data)
         for entry in tqdm(self.data, "Volumes", unit="volume", disable=not self.progress):
             try:
-                yield self.transform(entry)
+                volume = self.transform(entry)
             except Exception as error:
                 fault = input_error(error)
                 if fault is None:
                     raise
                 logger.error(str(fault))
                 self.faults.append(str(fault))
+                continue
+            if volume.get("warnings"):
+                logger.warning(f"{entry['image']}: {volume['warnings']}")
+            yield volume
 
     def check(self) -> None:
         """Raise when volumes were passed over; to be called at the very end of a run.

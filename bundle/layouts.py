@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from bundle.data import NOT_IMAGES, is_image, stem_of
+from bundle.data import LABELS, is_image, stem_of
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.reading import check_same_grid, read_volume
@@ -87,10 +87,13 @@ LAYOUTS = {
     ),
     # PATIENT/flair.nii.gz, PATIENT/seg.nii.gz, dataset.csv with the columns patient and split
     "lgg_flair": Layout(r"(?P<patient>[^/]+)/MODALITY", ("{patient}/seg.nii*",), {"flair": "flair"}, r"TCGA_[^/]+"),
-    # images anywhere; a label lies beside its image, or under the same name in a folder "labels"
+    # images anywhere; a label lies beside its image as IMAGE_seg, seg or the like, or as IMAGE in a folder "labels"
     "folder": Layout(
         r"(?P<folder>(?:.*/)?)(?P<stem>[^/]*)MODALITY",
-        (*(f"{{folder}}{{stem}}[_-]{ending}.nii*" for ending in NOT_IMAGES[:5]), "labels/{stem}.nii*"),
+        (
+            *(f"{{folder}}{{stem}}[_-]{ending}.nii*" for ending in LABELS),
+            *("labels/{stem}.nii*", "{folder}seg.nii*", "{folder}lesion.nii*"),
+        ),
         dict.fromkeys(("flair", "t1", "t1ce", "t2", "dwi"), ""),
         label_needed=False,
     ),
@@ -259,7 +262,8 @@ def prepare_dataset(
         layout: "brats2021", "brats2023", "atlas", "isles2022", "bids", "lgg_flair" or "folder".
         folder: root of the data set.
         output: the datalist to write (JSON).
-        modality: "flair", "t1", "t1ce", "t2", "dwi" or "adc", as far as the data set has it.
+        modality: "flair", "t1", "t1ce", "t2", "dwi" or "adc", as far as the data set has it. The layout "folder" takes
+            all images, whatever they are: choose them by ``pattern``.
         validation: patients held out for validation: their number, or below 1 their share. All visits and scans of a
             patient are in one split. A ``dataset.csv`` with the columns patient and split (train, val, test) decides
             instead, where there is one.
@@ -269,7 +273,8 @@ def prepare_dataset(
         pattern: which images to take, for instance ``**/*_flair.nii.gz``.
         patient: what of a path names the patient, a regular expression (``sub-[0-9]+``), where the layout does not say
             it or says it otherwise. In the layout "folder", folders are patients, and in a folder without any its
-            images are.
+            images are; the label of ``x.nii.gz`` is ``x_seg.nii.gz`` (mask, label, lesion, roi) or ``seg.nii.gz``
+            beside it, or ``labels/x.nii.gz``.
 
     Returns:
         str: what was done, and one sentence for each case that was left out.
@@ -306,4 +311,7 @@ def prepare_dataset(
     write_whole(target, json.dumps(datalist, indent=4) + "\n")
     notes.unlink()
     counts = ", ".join(f"{len(entries)} {name}" for name, entries in datalist.items())
+    healthy = sum("label" not in entry for entries in datalist.values() for entry in entries)
+    if healthy:
+        counts += f"; {healthy} without a label, taken for healthy"
     return "\n".join([f"{output}: {counts}", *(f"left out: {fault}" for fault in faults)])

@@ -133,7 +133,7 @@ class IterMaskNet(nn.Module):
             trained on synthetic lesions; no part of the published method. None to go without.
 
     Raises:
-        ValueError: when ``contrast`` is none of these.
+        InputError: when ``contrast`` is none of these.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class IterMaskNet(nn.Module):
     ) -> None:
         super().__init__()
         if contrast not in CONTRASTS:
-            raise ValueError(f"contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}.")
+            raise InputError(f"{contrast}: no such contrast; give --contrast as one of {', '.join(CONTRASTS)}.")
         self.initial = initial
         self.refiner = refiner
         self.judge = judge

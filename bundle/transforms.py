@@ -76,8 +76,8 @@ class BrainMaskd(MapTransform):
     should know, empty when all is well.
 
     Raises:
-        InputError: when there is no brain to be seen, intensities were standardised, or the given mask does not fit the
-            image.
+        InputError: when there is no brain to be seen, the image is a mask or standardised, or the given mask does not
+            fit it.
     """
 
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
@@ -101,6 +101,11 @@ class BrainMaskd(MapTransform):
                 raise InputError(
                     f"{path}: only {count} voxels of brain (at least {FEWEST_BRAIN_VOXELS} are needed); give a "
                     "skull-stripped image with positive intensities in the brain, or a brain mask."
+                )
+            if float(image[mask].min()) == float(image[mask].max()):
+                raise InputError(
+                    f"{path}: every voxel of the brain is {float(image[mask].max()):g}, so this seems to be a mask and "
+                    "no scan; give the scan, or leave the file out by --pattern or a datalist."
                 )
             # in a standardised image zero lies amid the brain; a constant below zero around it does no harm
             negative = (image < 0) & (mask if given is not None else image > image.min())

@@ -28,13 +28,16 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
         InputError: when the run has no result for any image of "training".
     """
     splits = {split: read_datalist(datalist, split) for split in ("training", "validation")}
+    if json.loads(Path(datalist).read_text()).get("test"):
+        splits["test"] = read_datalist(datalist, "test")
     masks = {}
     for path in sorted(Path(results).resolve().glob("*/*_statistics.json")):
-        masks[json.loads(path.read_text())["image"]] = str(path).replace("_statistics.json", "_mask.nii.gz")
+        image = Path(json.loads(path.read_text())["image"]).resolve()
+        masks[image] = str(path).replace("_statistics.json", "_mask.nii.gz")
     added = [
-        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": masks[entry["image"]]}
+        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": masks[image]}
         for entry in splits["training"]
-        if entry["image"] in masks
+        if (image := Path(entry["image"]).resolve()) in masks
     ]
     if not added:
         raise InputError(

@@ -22,8 +22,10 @@ def merge_datalists(output: str, *datalists: str) -> str:
         str: the sizes of the splits.
 
     Raises:
-        InputError: when a datalist cannot be read.
+        InputError: when a datalist cannot be read, or fewer than two are given.
     """
+    if len(datalists) < 2:
+        raise InputError(f"{output}: give first the datalist to write, then at least two to merge.")
     merged: dict[str, list[dict]] = {}
     for datalist in datalists:
         path = Path(datalist)

@@ -40,6 +40,7 @@ VOLUMES = {
     "infinite": (broken(np.inf), "NaN or infinite"),
     "few_voxels": (few_voxels(), "voxels of brain"),
     "negative": (-IMAGE, "voxels of brain"),
+    "a_mask_itself": ((IMAGE > 0).astype(np.uint8), "seems to be a mask"),
     "standardised": (np.where(IMAGE > 0, (IMAGE - 100) / 20.0, 0.0).astype(np.float32), "z-scores"),
 }
 
@@ -155,13 +156,13 @@ def test_the_other_volumes_of_a_run_are_done(trained, tmp_path):
     )
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
-    end = finished.stderr[finished.stderr.index("Error: 10 of 12 volumes failed") :].splitlines()
+    end = finished.stderr[finished.stderr.index("Error: 11 of 13 volumes failed") :].splitlines()
     assert len(end) == 1 + len(VOLUMES) + 1
     assert all(any(name in line for line in end) for name in [*VOLUMES, "text.nii.gz"])
     assert sorted(path.name for path in output.iterdir()) == ["good_0_flair", "good_1_flair", "report.html"]
     assert all((output / f"good_{i}_flair" / f"good_{i}_flair_statistics.json").exists() for i in range(2))
     report = (output / "report.html").read_text()
-    assert report.count("Not processed:") == 10
+    assert report.count("Not processed:") == 11
 
 
 def fault_of(kind: str, files: list[str], **overrides) -> str:
@@ -199,6 +200,12 @@ def test_unknown_method(trained, tmp_path):
     for contrast in ({}, {"contrast": "bright"}):
         said = fault_of("infer", ["inference"], image=scan, method="refine", **contrast, **paths)
         assert "no such method" in said
+
+
+def test_unknown_contrast(trained, tmp_path):
+    scan = write_head(tmp_path, "scan", 0)["image"]
+    paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
+    assert "no such contrast" in fault_of("infer", ["inference"], image=scan, contrast="brigth", **paths)
 
 
 def test_an_evaluation_of_nothing_usable(trained, cohort, tmp_path):
@@ -245,13 +252,14 @@ def test_output_folder_that_cannot_be_written(trained, cohort, tmp_path):
 
 
 @pytest.mark.parametrize("air", [0, 3])
-def test_a_skull_that_is_still_on_is_said_loudly(air, trained, tmp_path):
+def test_a_skull_that_is_still_on_is_said_loudly(air, trained, tmp_path, capsys):
     """Also where the air around the head is not zero, so that "brain" fills more than the field of view."""
     image = np.pad(np.where(IMAGE > 0, IMAGE, air), 12, constant_values=air)
     path = save(image, tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
     run("infer", ["inference"], image=path, output_dir=str(tmp_path / "out"), ckpt_path=str(trained / "model.pt"))
     statistics = json.loads((tmp_path / "out" / "head" / "head_statistics.json").read_text())
     assert statistics["warnings"][0].startswith("THE SKULL SEEMS TO BE STILL ON")
+    assert f"{path}: THE SKULL SEEMS TO BE STILL ON" in capsys.readouterr().err
     assert "THE SKULL SEEMS TO BE STILL ON" in (tmp_path / "out" / "report.html").read_text()
     assert nib.load(tmp_path / "out" / "head" / "head_mask.nii.gz").shape == image.shape
 
@@ -267,7 +275,7 @@ def test_training_names_every_unusable_volume(cohort, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "entries without image")],
+    [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "1 of 1 entries")],
 )
 def test_datalists(content, said, trained, tmp_path):
     (tmp_path / "list.json").write_text(content)

@@ -48,7 +48,16 @@ def test_an_image_that_is_listed_twice_is_two_cases(images, cases, tmp_path):
 def test_folders_hold_images_and_their_masks(tmp_path):
     """Neither labels nor the results of an earlier run are taken for images."""
     head = write_head(tmp_path / "one", "one", 0, lesion=True)
-    for name in ("one_mask", "one_error", "one_reconstruction", "one-seg", "seg", "one_iterations", "one_score"):
+    for name in (
+        "one_mask",
+        "one_error",
+        "one_reconstruction",
+        "one-seg",
+        "seg",
+        "one_iterations",
+        "one_score",
+        "lesion",
+    ):
         save(simulate_head(0)[0], tmp_path / "one" / f"{name}.nii.gz")
     assert [case["image"] for case in inference_data(image=str(tmp_path))] == [head["image"]]
     with pytest.raises(InputError, match="no image found"):

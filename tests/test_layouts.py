@@ -127,8 +127,22 @@ def test_a_share_that_is_asked_for_is_never_empty(tmp_path):
 def test_healthy_people_have_no_label(tmp_path):
     for i in range(3):
         save(IMAGE, tmp_path / "set" / f"p{i}.nii.gz")
-    _, datalist = prepare("folder", tmp_path / "set", validation=1, test=1)
+    said, datalist = prepare("folder", tmp_path / "set", validation=1, test=1)
     assert [len(split) for split in datalist.values()] == [1, 1, 1] and "label" not in datalist["test"][0]
+    assert "3 without a label, taken for healthy" in said
+
+
+@pytest.mark.parametrize(
+    "label", ["p{i}/seg.nii.gz", "p{i}/lesion.nii.gz", "p{i}/flair_lesion.nii.gz", "p{i}/flair-roi.nii.gz"]
+)
+def test_labels_beside_their_images(label, tmp_path):
+    for i in range(3):
+        save(IMAGE, tmp_path / "set" / f"p{i}" / "flair.nii.gz")
+        save(LESION, tmp_path / "set" / label.format(i=i))
+    said, datalist = prepare("folder", tmp_path / "set", validation=1, test=1)
+    entries = [entry for split in datalist.values() for entry in split]
+    assert len(entries) == 3 and all(entry["lesion_voxels"] == LESION.sum() for entry in entries)
+    assert "healthy" not in said
 
 
 def test_incomplete_cases_are_named_and_the_rest_goes_on(tmp_path):

@@ -41,9 +41,12 @@ def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
     target = tmp_path / "with_pseudo.json"
     patients = json.loads((cohort / "datalist.json").read_text())["test"]
     absolute = [{"image": str((cohort / entry["image"]).resolve())} for entry in patients]
-    (tmp_path / "list.json").write_text(json.dumps({"training": [*absolute, *absolute[:1]], "validation": absolute}))
+    splits = {"training": [*absolute, *absolute[:1]], "validation": absolute, "test": absolute}
+    (tmp_path / "list.json").write_text(json.dumps(splits))
     assert "3 scans" in add_pseudo_labels(str(tmp_path / "list.json"), str(judged_results), str(target))
-    added = json.loads(target.read_text())["training"][3:]
+    written = json.loads(target.read_text())
+    assert [entry["image"] for entry in written["test"]] == [entry["image"] for entry in absolute]
+    added = written["training"][3:]
     assert [set(entry) for entry in added] == [{"image", "pseudo_label"}] * 3
     assert added[0]["pseudo_label"].endswith("patient_0_flair_mask.nii.gz")
     with pytest.raises(InputError, match="run inference on them first"):
@@ -72,4 +75,7 @@ def test_datalists_are_merged(tmp_path):
     first = {"image": str(tmp_path / "a" / "x.nii"), "age": 3}
     assert merged == {"training": [first, {"image": "/y.nii", "label": str(tmp_path / "l.nii")}], "test": []}
     with pytest.raises(InputError, match="not a datalist"):
-        merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "missing.json"))
+        merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "two.json"), str(tmp_path / "missing.json"))
+    with pytest.raises(InputError, match="first the datalist to write"):
+        merge_datalists(str(tmp_path / "two.json"), str(tmp_path / "all.json"))
+    assert json.loads((tmp_path / "two.json").read_text())["training"] == [{"image": "/y.nii", "label": "l.nii"}]

@@ -310,6 +310,8 @@ def test_a_judge_learns_from_pseudo_labels_too(cohort, judged, tmp_path):
         steps_per_epoch=2,
         val_interval=1,
     )
+    # it was calibrated before, and is not any more
+    assert torch.load(tmp_path / "out" / "model.pt", weights_only=True)["lesion_threshold"].isnan()
     dataset = flow.parser.get_parsed_content("train#dataset")
     labelled = [item for item in dataset if item["pseudo_label"].any()]
     assert 0 < len(labelled) < len(dataset)
