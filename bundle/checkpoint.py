@@ -13,10 +13,6 @@ from torch import Tensor, nn
 
 from bundle.errors import InputError
 
-NO_CHECKPOINT = (
-    "not a checkpoint of this network (unreadable, of another program, or of another size: --channels, "
-    "--channel_multipliers, --attention_levels and --res_blocks must be those of its training); give another one."
-)
 # names in a state dict that belong to the judge
 JUDGE = ("judge.", "lesion_threshold")
 
@@ -52,20 +48,22 @@ class ModelLoader(CheckpointLoader):
             )
             if saved != needed:
                 raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
+            judged = any(name.startswith("judge.") for name in state)
+            if judged or not self.strict:
+                super().__call__(engine)
         except FileNotFoundError as error:
             raise InputError(f"{self.load_path}: no such file; give the path of a checkpoint.") from error
         except Exception as error:
-            raise InputError(f"{self.load_path}: {NO_CHECKPOINT}") from error
-        judged = any(name.startswith("judge.") for name in state)
+            raise InputError(
+                f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, or of another "
+                "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
+                "training); give another one."
+            ) from error
         if self.strict and not judged:
             raise InputError(
                 f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or give --method "
                 "refined (or published, for a model of that method) to go without."
             )
-        try:
-            super().__call__(engine)
-        except Exception as error:
-            raise InputError(f"{self.load_path}: {NO_CHECKPOINT}") from error
         if self.to_train:
             with torch.no_grad():
                 self.model.lesion_threshold.fill_(torch.nan)

@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 
 from bundle.decision import cleaned, sharpest_threshold, without_small
 from bundle.errors import InputError
-from bundle.evaluation import dice_by_threshold, overlap
+from bundle.evaluation import dice_by_threshold, overlap, share
 from bundle.files import write_whole
 from bundle.reading import oriented_array, oriented_brain
 from bundle.tables import read_scores
@@ -105,6 +105,13 @@ def smoothed(values: np.ndarray, sigma: float = 1.5) -> np.ndarray:
     return ndimage.gaussian_filter(values, (sigma, sigma, 0))
 
 
+def _marked(values: np.ndarray, threshold: float | None, case: Case, clean: Callable | None) -> np.ndarray:
+    """The brain above a threshold (without one ``values`` are the mask), cleaned where ``clean`` is given."""
+    mask = values if threshold is None else (values > threshold) & case.brain
+    # what is filled may be no brain
+    return mask if clean is None else clean(mask) & case.brain
+
+
 def plain_at_sharpest_edge(case: Case) -> np.ndarray:
     """The plain threshold (median of each slice) by the rule of the judge's masks, among the brightest tenth."""
     intensity = smoothed(robust_by_slice(case))
@@ -112,7 +119,7 @@ def plain_at_sharpest_edge(case: Case) -> np.ndarray:
     lowest = float(np.percentile(values[case.brain], 90))
     # intensities span less than scores: finer steps
     threshold = sharpest_threshold(values, intensity, case.brain, lowest, ratio=1.06)
-    return cleaned((values > threshold) & case.brain) & case.brain
+    return _marked(values, threshold, case, cleaned)
 
 
 def refined_mask(case: Case) -> np.ndarray:
@@ -186,9 +193,7 @@ def volume_dice(values: np.ndarray, case: Case, thresholds: np.ndarray, clean: C
         # lesion voxels outside the brain mask count as missed
         outside = int(case.label[~case.brain].sum())
         return dice_by_threshold(values[case.brain], case.label[case.brain], thresholds, missed=outside)
-    return np.array(
-        [mask_dice(clean((values > threshold) & case.brain) & case.brain, case) for threshold in thresholds]
-    )
+    return np.array([mask_dice(_marked(values, threshold, case, clean), case) for threshold in thresholds])
 
 
 def _touched(mask: np.ndarray, other: np.ndarray) -> tuple[int, int]:
@@ -217,10 +222,6 @@ def _score(mask: np.ndarray, case: Case) -> dict[str, float]:
     }
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
-
-
 def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int = 0) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of what is finite."""
     finite = np.asarray([value for value in values if np.isfinite(value)])
@@ -247,8 +248,7 @@ def _row(
 ) -> dict[str, Any]:
     masks = []
     for values, case in zip(maps, cases):
-        mask = values if threshold is None else (values > threshold) & case.brain
-        masks.append(mask if method.clean is None else method.clean(mask) & case.brain)
+        masks.append(_marked(values, threshold, case, method.clean))
     scores = [_score(mask, case) for mask, case in zip(masks, cases)]
     dice = [score["dice"] for score in scores]
     low, high = bootstrap_interval(dice)
@@ -265,8 +265,8 @@ def _row(
         "sensitivity": float(np.nanmean([score["sensitivity"] for score in scores])),
         "precision": float(np.nanmean([score["precision"] for score in scores])),
         "AUPRC": auprc,
-        "lesions found": _share(sum(s["lesions_found"] for s in scores), sum(s["lesions"] for s in scores)),
-        "components right": _share(sum(s["components_right"] for s in scores), sum(s["components"] for s in scores)),
+        "lesions found": share(sum(s["lesions_found"] for s in scores), sum(s["lesions"] for s in scores)),
+        "components right": share(sum(s["components_right"] for s in scores), sum(s["components"] for s in scores)),
         "false positives on lesion-free slices": float(np.mean([score["false_positive_share"] for score in scores])),
         "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if own else None,
         "seconds": float(np.mean([case.seconds for case in cases])) if own else None,

@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import glob
+from itertools import count
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,10 @@ def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     # an image that is listed twice (with two brain masks, say), or under two names
     given: list[str] = []
     for entry in entries:
-        name = first = names[str(entry["image"])]
-        number = 1
-        while name in given or (number > 1 and name in names.values()):
-            number += 1
-            name = f"{first}_{number}"
+        name = names[str(entry["image"])]
+        if name in given:
+            taken = {*given, *names.values()}
+            name = next(other for number in count(2) if (other := f"{name}_{number}") not in taken)
         given.append(name)
     return [{**entry, "case": name} for entry, name in zip(entries, given)]
 

@@ -20,21 +20,24 @@ from bundle.refinement import reconstruction_error, start_mask
 from bundle.transforms import BACKGROUND
 
 
+def share(part: float, whole: float) -> float:
+    """Their ratio; NaN where there is nothing to divide by."""
+    return float(part / whole) if whole else math.nan
+
+
 def overlap(true_positive: float, false_positive: float, false_negative: float) -> dict[str, float]:
     """Dice, sensitivity and precision from counts; NaN where there is nothing to divide by.
 
     Where there is no lesion all three are NaN, whatever is marked, as the Dice of MONAI's ``MeanDice`` is: what is
     marked then counts as false positive volume.
     """
-
-    def ratio(part: float, whole: float) -> float:
-        return float(part / whole) if whole and lesion else math.nan
-
     lesion = true_positive + false_negative
+    if not lesion:
+        return dict.fromkeys(("dice", "sensitivity", "precision"), math.nan)
     return {
-        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "sensitivity": ratio(true_positive, lesion),
-        "precision": ratio(true_positive, true_positive + false_positive),
+        "dice": share(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        "sensitivity": share(true_positive, lesion),
+        "precision": share(true_positive, true_positive + false_positive),
     }
 
 

@@ -102,22 +102,28 @@ class BrainMaskd(MapTransform):
                     f"{path}: only {count} voxels of brain (at least {FEWEST_BRAIN_VOXELS} are needed); give a "
                     "skull-stripped image with positive intensities in the brain, or a brain mask."
                 )
-            if float(image[mask].min()) == float(image[mask].max()):
-                raise InputError(
-                    f"{path}: every voxel of the brain is {float(image[mask].max()):g}, so this seems to be a mask and "
-                    "no scan; give the scan, or leave the file out by --pattern or a datalist."
-                )
-            # in a standardised image zero lies amid the brain; a constant below zero around it does no harm
-            negative = (image < 0) & (mask if given is not None else image > image.min())
-            share = float(-image[negative].double().sum() / image[mask & (image > 0)].double().sum())
-            if share > LARGEST_NEGATIVE_SHARE:
-                raise InputError(
-                    f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
-                    "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
-                )
+            # a constant below zero around the brain does no harm
+            self._check_intensities(image, mask, mask if given is not None else image > image.min(), path)
             d[self.mask_key] = mask
             d["warnings"] = "" if given is not None else self._skull_warning(mask)
         return d
+
+    @staticmethod
+    def _check_intensities(image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str) -> None:
+        """Refuse a mask, and a standardised image, where zero lies amid the brain: its negative voxels tell."""
+        lowest, highest = float(image[mask].min()), float(image[mask].max())
+        if lowest == highest:
+            raise InputError(
+                f"{path}: every voxel of the brain is {highest:g}, so this seems to be a mask and no scan; give the "
+                "scan, or leave the file out by --pattern or a datalist."
+            )
+        below, above = (image[part].double().sum() for part in ((image < 0) & counted, (image > 0) & mask))
+        share = float(-below / above)
+        if share > LARGEST_NEGATIVE_SHARE:
+            raise InputError(
+                f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
+                "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
+            )
 
     @staticmethod
     def _skull_warning(mask: MetaTensor) -> str:

@@ -140,7 +140,7 @@ def test_state_is_written_whole_and_read_back(tmp_path):
     assert torch.equal(model.weight, weights) and epochs == [3, 3]
 
 
-def test_more_epochs_stretch_the_schedule(tmp_path):
+def test_more_epochs_stretch_the_schedule():
     """The rate of an epoch is a function of its number and of how many there are, in a run that goes on too."""
 
     def scheduler(epochs):
