@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fire
 
-from bundle.data import read_datalist
+from bundle.data.datalists import read_datalist
 from bundle.errors import InputError
 from bundle.files import write_whole
 

@@ -7,9 +7,11 @@ labels choose thresholds.
 
 import fire
 
-from bundle.comparison import JUDGED, PLAIN, REFINED, add_gains, read_cases, write_tables
-from bundle.comparison import compare as compare_cases
 from bundle.errors import InputError
+from bundle.evaluation.baselines import JUDGED, PLAIN, REFINED
+from bundle.evaluation.cases import read_cases
+from bundle.evaluation.comparison import add_gains, write_tables
+from bundle.evaluation.comparison import compare as compare_cases
 
 
 def compare(

@@ -11,8 +11,8 @@ from pathlib import Path
 import fire
 import torch
 
-from bundle.checkpoint import convert_reference_state
 from bundle.errors import InputError
+from bundle.model.authors_checkpoint import convert_reference_state
 
 
 def _read(path: str, channels: int) -> tuple[dict, dict]:

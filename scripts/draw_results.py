@@ -5,11 +5,11 @@ from pathlib import Path
 
 import fire
 
-from bundle.comparison import read_cases
-from bundle.figures import agreement, calibration_curve, examples, training_curves
+from bundle.evaluation.cases import read_cases
+from bundle.evaluation.figures import agreement, calibration_curve, examples, training_curves
+from bundle.evaluation.tables import read_scores
 from bundle.files import write_whole
-from bundle.pictures import encoded, figure_png
-from bundle.tables import read_scores
+from bundle.report.pictures import encoded, figure_png
 
 
 def draw_results(

@@ -3,7 +3,7 @@
 
 import fire
 
-from bundle.phantom import write_cohort
+from bundle.phantom.cohort import write_cohort
 
 if __name__ == "__main__":
     fire.Fire(write_cohort)

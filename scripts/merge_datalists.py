@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fire
 
-from bundle.data import absolute_paths
+from bundle.data.datalists import absolute_paths
 from bundle.errors import InputError
 from bundle.files import write_whole
 

@@ -3,7 +3,7 @@
 
 import fire
 
-from bundle.layouts import prepare_dataset
+from bundle.data.prepare import prepare_dataset
 
 if __name__ == "__main__":
     fire.Fire(prepare_dataset)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.checkpoint import convert_reference_state
-from bundle.network import ReconstructionUNet
-from bundle.refinement import IterMaskNet
+from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.network import ReconstructionUNet
+from bundle.model.refinement import IterMaskNet
 from tests.flows import run
 from tests.heads import write_head
 
@@ -34,7 +34,7 @@ def run_in_root(*arguments: Any, **overrides: Any) -> None:
 
 @pytest.fixture(scope="session")
 def golden() -> dict[str, torch.Tensor]:
-    with np.load(Path(__file__).parent / "data" / "golden.npz") as file:
+    with np.load(Path(__file__).parent / "recorded" / "golden.npz") as file:
         arrays = dict(file)
     shape = arrays.pop("test/masks_shape")
     masks = np.unpackbits(arrays.pop("test/masks"))[: np.prod(shape)].reshape(shape).astype(bool)

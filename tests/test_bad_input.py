@@ -10,8 +10,10 @@ import pytest
 import torch
 from scipy import ndimage
 
+from bundle.data.loading import LoadVolumed
 from bundle.errors import InputError, input_error
-from bundle.transforms import BrainMaskd, FieldOfViewd, LoadVolumed
+from bundle.preprocessing.brain_mask import BrainMaskd
+from bundle.preprocessing.placing import FieldOfViewd
 from tests.flows import command, run
 from tests.heads import AFFINE, save, simulate_head, write_head
 

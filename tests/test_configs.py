@@ -110,7 +110,7 @@ def test_metadata_follows_the_schema():
     """The schema lies beside the tests: the release page that it comes from cannot be reached from everywhere."""
     said = monai_bundle(
         *("verify_metadata", "--meta_file", "configs/metadata.json"),
-        *("--filepath", "tests/data/meta_schema_20240725.json"),
+        *("--filepath", "tests/recorded/meta_schema_20240725.json"),
     )
     assert "metadata is verified with no error" in said
 

@@ -17,7 +17,7 @@ import torch
 from scipy import ndimage
 
 import bundle
-from bundle.pictures import read_case
+from bundle.cases.case import read_case
 from tests.flows import command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.test_reading import write_dicom

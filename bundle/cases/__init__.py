@@ -1,0 +1,2 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The results of one scan, on disk."""

@@ -1,0 +1,173 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The folder layouts in which people download data sets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from glob import glob
+from pathlib import Path
+from typing import NamedTuple
+
+from bundle.data.datalists import LABELS, is_image, stem_of
+from bundle.errors import InputError
+
+
+class Layout(NamedTuple):
+    """Where a data set keeps its files.
+
+    Attributes:
+        image: regular expression of an image's path from the root; ``MODALITY`` stands for the modality's part of the
+            name, the group ``patient`` names whom it is of. Without that group, see :py:func:`_name_patients`.
+        label: glob patterns from the root, in order of preference, filled with the groups of ``image``.
+        modalities: the modality's part of the file name, by modality.
+        case: regular expression of the folder of a case, so that a case without its image is missed; or None.
+        label_needed: whether a case without a label is incomplete; else it is taken for healthy.
+    """
+
+    image: str
+    label: tuple[str, ...]
+    modalities: Mapping[str, str]
+    case: str | None = None
+    label_needed: bool = True
+
+
+_BIDS = {"flair": "FLAIR", "t1": "T1w", "t1ce": "ce-[^_]+_T1w", "t2": "T2w", "dwi": "dwi"}
+
+
+LAYOUTS = {
+    # BraTS2021_00000/BraTS2021_00000_flair.nii.gz
+    "brats2021": Layout(
+        r"(?P<folder>(?:.*/)?(?P<patient>BraTS2021_\d+))/(?P=patient)_MODALITY",
+        ("{folder}/{patient}_seg.nii*",),
+        {name: name for name in ("flair", "t1", "t1ce", "t2")},
+        r"BraTS2021_\d+",
+    ),
+    # BraTS-GLI-00000-000/BraTS-GLI-00000-000-t2f.nii.gz; the last number is the visit
+    "brats2023": Layout(
+        r"(?P<folder>(?:.*/)?(?P<case>(?P<patient>BraTS-GLI-\d+)-\d+))/(?P=case)-MODALITY",
+        ("{folder}/{case}-seg.nii*",),
+        {"flair": "t2f", "t1": "t1n", "t1ce": "t1c", "t2": "t2w"},
+        r"BraTS-GLI-\d+-\d+",
+    ),
+    # R001/sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-MNI152NLin2009aSym_T1w.nii.gz
+    "atlas": Layout(
+        r"(?P<stem>(?:.*/)?(?P<patient>sub-r\d+s\d+)_[^/]*)_MODALITY",
+        ("{stem}_label-L*_mask.nii*",),
+        {"t1": "T1w"},
+        r"sub-r\d+s\d+",
+    ),
+    # sub-strokecase0001/ses-0001/anat/sub-strokecase0001_ses-0001_FLAIR.nii.gz, masks in derivatives
+    "isles2022": Layout(
+        r"(?P<root>(?:.*/)?)(?P<patient>sub-strokecase\d+)/(?P<visit>ses-\d+)/(?:[^/]+/)?(?P=patient)_(?P=visit)_MODALITY",
+        ("{root}derivatives/{patient}/{visit}/**/{patient}_{visit}*msk.nii*",),
+        {"flair": "(?:FLAIR|flair)", "dwi": "dwi", "adc": "adc"},
+        r"sub-strokecase\d+",
+    ),
+    "bids": Layout(
+        r"(?P<root>(?:.*/)?)(?P<patient>sub-[^/_]+)/(?:ses-[^/]+/)?(?:anat|dwi)/(?P<stem>(?P=patient)[^/]*?)_MODALITY",
+        tuple(
+            f"{{root}}derivatives/**/{{stem}}*{ending}.nii*"
+            for ending in ("lesion_mask", "lesion_roi", "mask", "dseg", "roi")
+        ),
+        _BIDS,
+        r"sub-[^/_]+",
+        label_needed=False,
+    ),
+    # PATIENT/flair.nii.gz, PATIENT/seg.nii.gz, dataset.csv with the columns patient and split
+    "lgg_flair": Layout(r"(?P<patient>[^/]+)/MODALITY", ("{patient}/seg.nii*",), {"flair": "flair"}, r"TCGA_[^/]+"),
+    # images anywhere; a label lies beside its image as IMAGE_seg, seg or the like, or as IMAGE in a folder "labels"
+    "folder": Layout(
+        r"(?P<folder>(?:.*/)?)(?P<stem>[^/]*)MODALITY",
+        (
+            *(f"{{folder}}{{stem}}[_-]{ending}.nii*" for ending in LABELS),
+            *("labels/{stem}.nii*", "{folder}seg.nii*", "{folder}lesion.nii*"),
+        ),
+        dict.fromkeys(("flair", "t1", "t1ce", "t2", "dwi"), ""),
+        label_needed=False,
+    ),
+}
+
+
+def _globbed(root: Path, pattern: str, groups: Mapping[str, str]) -> str | None:
+    escaped = {name: re.sub(r"([*?[])", r"[\1]", value or "") for name, value in groups.items()}
+    found = sorted(glob(pattern.format(**escaped), root_dir=root, recursive=True))
+    return found[0] if found else None
+
+
+def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
+    """Set ``patient`` where a layout does not say it: the first folder that tells images apart, else the image itself.
+
+    Raises:
+        InputError: when it might as well be the other way round (``patient/visit.nii`` or ``visit/patient.nii``).
+    """
+    common = os.path.commonpath([os.path.dirname(case["image"]) for case in cases])
+    stems: dict[str, set[str]] = {}
+    for case in cases:
+        folder, *rest = Path(case["image"]).relative_to(common).parts
+        case["patient"] = folder if rest else stem_of(folder)
+        stems.setdefault(case["patient"], set()).add(stem_of(case["image"]))
+    for patient, names in stems.items():
+        if len(names) > 1 and any(names & others for other, others in stems.items() if other != patient):
+            raise InputError(
+                f"{root / common}: several folders hold images of the same names as {patient} does, so folder or name "
+                "may be the patient; say which by --patient, a regular expression, or take fewer images by --pattern."
+            )
+
+
+def find_cases(
+    root: Path, layout: Layout, modality: str, pattern: str = "**/*", patient: str = ""
+) -> tuple[list[dict[str, str]], list[str]]:
+    """List the cases of a data set.
+
+    Args:
+        root: of the data set.
+        layout: of its files.
+        modality: a key of ``layout.modalities``.
+        pattern: which images to take.
+        patient: regular expression of the part of an image's path from the root that names the patient; empty to go by
+            the layout.
+
+    Returns:
+        tuple: one dictionary a case (``patient``, ``image``, and ``label`` where there is one; paths from ``root``),
+        and one sentence for each case that is incomplete.
+
+    Raises:
+        InputError: when it cannot be said whom an image is of.
+    """
+    name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.nii(?:\.gz)?")
+    cases, faults = [], []
+    seen = set()
+    for path in sorted(glob(pattern, root_dir=root, recursive=True)):
+        match = name.fullmatch(path)
+        parts = Path(path).parts
+        if match is None or {"derivatives", "labels"} & set(parts) or not is_image(path):
+            continue
+        seen.update(parts)
+        groups = match.groupdict()
+        case = {"patient": groups.get("patient", ""), "image": path}
+        label = next((found for p in layout.label if (found := _globbed(root, p, groups)) and found != path), None)
+        if label is not None:
+            case["label"] = label
+        elif layout.label_needed:
+            faults.append(f"{root / path}: the lesion mask is missing; add it, or leave the case out.")
+            continue
+        cases.append(case)
+    if patient:
+        for case in cases:
+            part = re.search(patient, case["image"])
+            if part is None:
+                raise InputError(f"{root / case['image']}: {patient} matches no part of the path; correct --patient.")
+            case["patient"] = part.group()
+    elif "patient" not in name.groupindex and cases:
+        _name_patients(root, cases)
+    if layout.case is not None:
+        folders = {path for path in root.glob("**/") if re.fullmatch(layout.case, path.name)}
+        folders = {path for path in folders if "derivatives" not in path.relative_to(root).parts}
+        faults += [
+            f"{path}: no {modality} image of this layout; complete the case, or leave it out."
+            for path in sorted(folders)
+            if path.name not in seen
+        ]
+    return cases, faults

@@ -1,0 +1,49 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The volumes of a case, loaded by MONAI's transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import LoadImaged
+
+from bundle.data.volumes import check_same_grid, read_volume
+from bundle.errors import InputError
+
+
+class LoadVolumed(LoadImaged):
+    """Load one 3D volume a key, channel first, and refuse unusable ones in one clear sentence.
+
+    See :py:func:`bundle.data.volumes.read_volume`. All keys must lie on the grid of the first one. A kind of
+    ``LoadImaged``, because MONAI Label looks for one.
+
+    Args:
+        keys: of the paths, the image first.
+        allow_missing_keys: whether keys other than the first may be missing.
+
+    Raises:
+        InputError: when a volume is missing, unreadable, not 3D, not finite, without position, constant (the first
+            key) or on another grid than the first one.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys=allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:
+        d = dict(data)
+        first: MetaTensor | None = None
+        for key in self.key_iterator(d):
+            path = d[key]
+            d[key] = read_volume(path, str(key))
+            if first is None:
+                first = d[key]
+                if float(first.min()) == float(first.max()):
+                    raise InputError(
+                        f"{path}: the {key} is empty (every voxel is {float(first.min()):g}); export it again."
+                    )
+            else:
+                check_same_grid(d[key], path, str(key), first)
+        return d

@@ -1,0 +1,76 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Loading a checkpoint of this bundle, with clear words where it is none."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader
+from torch import nn
+
+from bundle.errors import InputError
+
+# names in a state dict that belong to the judge
+JUDGE = ("judge.", "lesion_threshold")
+
+
+class ModelLoader(CheckpointLoader):
+    """MONAI's ``CheckpointLoader`` for one model, which says in one sentence why a file is not its checkpoint.
+
+    Args:
+        load_path: a bare state dict.
+        model: an :py:class:`bundle.model.refinement.IterMaskNet`.
+        calibrated: whether a checkpoint without a threshold is refused.
+        to_train: whether a training starts from it: a judge may then be missing in the checkpoint, and the threshold of
+            the judge, which is to be calibrated after the training, is forgotten.
+
+    A model without a judge leaves that of the checkpoint alone.
+
+    Raises:
+        InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
+    """
+
+    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, to_train: bool = False) -> None:
+        strict = model.judge is not None and not to_train
+        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)
+        self.model = model
+        self.calibrated = calibrated
+        self.to_train = to_train
+
+    def __call__(self, engine: Engine) -> None:
+        try:
+            state = torch.load(self.load_path, map_location="cpu", weights_only=True)
+            saved, needed = (
+                {name for name in of if not name.startswith(JUDGE)} for of in (state, self.model.state_dict())
+            )
+            if saved != needed:
+                raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
+            judged = any(name.startswith("judge.") for name in state)
+            if judged or not self.strict:
+                super().__call__(engine)
+        except FileNotFoundError as error:
+            raise InputError(f"{self.load_path}: no such file; give the path of a checkpoint.") from error
+        except Exception as error:
+            raise InputError(
+                f"{self.load_path}: not a checkpoint of this network (unreadable, of another program, or of another "
+                "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
+                "training); give another one."
+            ) from error
+        if self.strict and not judged:
+            raise InputError(
+                f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or give --method "
+                "refined (or published, for a model of that method) to go without."
+            )
+        if self.to_train:
+            with torch.no_grad():
+                self.model.lesion_threshold.fill_(torch.nan)
+            if judged and self.model.judge is None:
+                engine.logger.warning(
+                    f"{self.load_path}: its judge is left out; train one anew with configs/judge.json afterwards, or "
+                    "keep it by --network_def#judge %judge_def."
+                )
+        if self.calibrated and bool(torch.isnan(self.model.threshold)):
+            raise InputError(
+                f"{self.load_path}: the checkpoint has no threshold; calibrate it on healthy scans with "
+                "configs/calibrate.json first."
+            )

@@ -1,0 +1,70 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""How much a pixel looks like a lesion: what the judge says, and how bright it is. No part of the published method."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> Tensor:
+    """Distance from the median of the brain in the slice, in interquartile ranges of the volume, smoothed in plane.
+
+    The median of each slice, because slices differ: by where the coil is near, and from one thick slice to the next.
+
+    Args:
+        image: the slices of one volume, D x 1 x H x W.
+        brain_mask: bool, the shape of ``image``, brain somewhere.
+        sigma: of the Gaussian, in pixels; what is not brain has no weight in it.
+
+    Returns:
+        Tensor: float32, the shape of ``image``, 0 outside the brain.
+    """
+    inside = image[brain_mask].float().sort()[0]
+    iqr = (inside[3 * len(inside) // 4] - inside[len(inside) // 4]).clamp(min=1e-6)
+    # the brain first, from the smallest value up
+    ordered = torch.where(brain_mask, image.float(), float("inf")).flatten(1).sort(dim=1)[0]
+    median = ordered.gather(1, brain_mask.flatten(1).sum(dim=1, keepdim=True) // 2)[:, :, None, None]
+    brain = brain_mask.float()
+    values = torch.where(brain_mask, (image.float() - median) / iqr, 0.0)
+    reach = int(4 * sigma + 0.5)
+    axis = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (axis / sigma) ** 2)
+    kernel = (weights[:, None] * weights[None])[None, None]
+    smooth = F.conv2d(values, kernel, padding=reach) / F.conv2d(brain, kernel, padding=reach).clamp(min=1e-3)
+    return smooth * brain
+
+
+def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+    """The robust intensity in the direction of lesions: higher where a pixel looks more like one.
+
+    Args:
+        image: the slices of one volume, D x 1 x H x W, normalised.
+        brain_mask: bool, the shape of ``image``.
+        contrast: "bright", "dark" or "any", see :py:func:`bundle.model.contrast.reconstruction_error`.
+
+    Returns:
+        Tensor: float32, the shape of ``image``, in interquartile ranges.
+    """
+    intensity = robust_intensity(image, brain_mask)
+    if contrast == "dark":
+        intensity = -intensity
+    elif contrast == "any":
+        intensity = intensity.abs()
+    return intensity
+
+
+def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+    """The square root of the judge's probability, times the intensity in the direction of lesions.
+
+    Args:
+        probability: of the slices of one volume, D x 1 x H x W, 0 to 1.
+        image: the shape of ``probability``, normalised.
+        brain_mask: bool, the shape of ``probability``.
+        contrast: see :py:func:`lesion_intensity`.
+
+    Returns:
+        Tensor: float32, the shape of ``probability``, 0 to 4.
+    """
+    return probability.float().sqrt() * lesion_intensity(image, brain_mask, contrast).clamp(0.0, 4.0)

@@ -1,0 +1,240 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Iterative refinement: the mask that hides the whole brain shrinks onto what the networks cannot explain."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bundle.errors import InputError
+from bundle.model.contrast import CONTRASTS, reconstruction_error
+from bundle.model.frequency import high_frequency
+from bundle.model.lesion_score import lesion_score
+from bundle.model.noise import addressed_noise
+
+METHODS = ("judged", "refined", "published")
+
+
+class RefinementResult(NamedTuple):
+    """What the refinement of B images gives; images are B x 1 x H x W (or D x H x W).
+
+    Attributes:
+        mask: bool, the lesion mask: the pixels that were still hidden when the image stopped.
+        reconstruction: float32, the last reconstruction of the image, made with ``mask`` hidden.
+        hidden_iterations: int16, for how many iterations each pixel was hidden. The mask of iteration t (from 1) is
+            ``(hidden_iterations >= t) | mask``, so this one image holds the whole course of the refinement.
+        iterations: int64, shape B, the iterations that each image took.
+        converged: bool, shape B, False where an image was stopped by the cap on iterations.
+        initial_error: float32, the error of the initial network within the brain; zero where a first mask was given.
+    """
+
+    mask: Tensor
+    reconstruction: Tensor
+    hidden_iterations: Tensor
+    iterations: Tensor
+    converged: Tensor
+    initial_error: Tensor
+
+
+def has_judge(method: str) -> bool:
+    """Whether a judge is part of a method.
+
+    Args:
+        method: "judged", "refined" or "published".
+
+    Raises:
+        InputError: when it is none of these.
+    """
+    if method not in METHODS:
+        raise InputError(f"{method}: no such method; give --method as one of {', '.join(METHODS)}.")
+    return method == "judged"
+
+
+def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
+    """Hide the ``fraction`` of brain pixels with the largest error (paper section 2.3, iteration 0).
+
+    Args:
+        error: B x 1 x H x W (or D x H x W), not negative.
+        brain_mask: bool, the shape of ``error``.
+        fraction: share of the brain pixels of each image to hide, 0 to 1.
+
+    Returns:
+        Tensor: bool, the brain pixels whose error is strictly above the k-th smallest of the brain, k being the share
+        ``1 - fraction`` of its size, rounded down.
+    """
+    errors = torch.where(brain_mask, error, -1.0).flatten(1)
+    size = brain_mask.flatten(1).sum(dim=1, keepdim=True)
+    k = (size.double() * (1.0 - fraction)).long()
+    # brain first, from the largest error down, then the background; the pad stands for "below everything"
+    ordered = F.pad(torch.sort(errors, dim=1, descending=True)[0], [0, 1], value=-1.0)
+    return (errors > ordered.gather(1, size - k)).reshape(error.shape)
+
+
+class IterMaskNet(nn.Module):
+    """The whole model: both networks, the threshold that belongs to them, and the refinement that uses them.
+
+    The state dict holds ``initial.*``, ``refiner.*``, ``judge.*`` where there is one, ``threshold`` and
+    ``lesion_threshold``. Until calibration sets it the threshold is NaN, and nothing is ever unmasked.
+
+    Args:
+        initial: network from the high-frequency image to a reconstruction (1 channel in, 1 out). Used once an image.
+        refiner: network from the visible image and the high-frequency image to a reconstruction (2 channels in, 1 out).
+        radius: low frequencies, in pixels of the spectrum, that :py:func:`high_frequency` whitens.
+        start_fraction: share of the brain hidden at the first iteration.
+        stop_ratio: an image stops when its mask shrinks by less than this share of itself.
+        max_iterations: cap on the iterations of an image.
+        contrast: in which direction lesions differ: "bright", "dark" or "any", see :py:func:`reconstruction_error`.
+        judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
+            trained on synthetic lesions; no part of the published method. None to go without.
+
+    Raises:
+        InputError: when ``contrast`` is none of these.
+    """
+
+    def __init__(
+        self,
+        initial: nn.Module,
+        refiner: nn.Module,
+        radius: float = 15.0,
+        start_fraction: float = 0.6,
+        stop_ratio: float = 0.01,
+        max_iterations: int = 50,
+        contrast: str = "any",
+        judge: Optional[nn.Module] = None,
+    ) -> None:
+        super().__init__()
+        if contrast not in CONTRASTS:
+            raise InputError(f"{contrast}: no such contrast; give --contrast as one of {', '.join(CONTRASTS)}.")
+        self.initial = initial
+        self.refiner = refiner
+        self.judge = judge
+        self.radius = float(radius)
+        self.start_fraction = float(start_fraction)
+        self.stop_ratio = float(stop_ratio)
+        self.max_iterations = int(max_iterations)
+        self.contrast = contrast
+        # squared error above which a hidden pixel stays hidden
+        self.register_buffer("threshold", torch.tensor(float("nan")))
+        # lesion score above which a pixel is marked
+        self.register_buffer("lesion_threshold", torch.tensor(float("nan")))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Segment preprocessed images or volumes, as an exported model is used.
+
+        Args:
+            image: B x 1 x H x W, or B x 1 x H x W x D with the slices along the last axis; normalised intensities.
+                The background must be exactly the smallest value of the whole batch.
+
+        Returns:
+            Tensor: float32, two channels and the size of ``image``: channel 0 background, channel 1 lesion, 0 or 1;
+            what scores above ``lesion_threshold``, or without a judge the mask that the refinement left. A volume's own
+            threshold and the cleaning (:py:mod:`bundle.postprocessing.mark_lesions`) are not part of it.
+        """
+        slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
+        brain = slices > image.min()
+        seeds = torch.arange(slices.shape[0], device=image.device)
+        found = self.refine(slices, brain, seeds, None, None, None, None, None, None, None)
+        mask = found.mask
+        if self.judge is not None:
+            probability = self.lesion_probability(slices, found.reconstruction)
+            mask = (lesion_score(probability, slices, brain, self.contrast) > self.lesion_threshold) & brain
+        if image.ndim == 5:
+            mask = mask.unflatten(0, (image.shape[0], image.shape[4])).movedim(1, -1)
+        return torch.cat([~mask, mask], dim=1).float()
+
+    @torch.jit.export
+    def lesion_probability(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """The judge's probability that each pixel is part of a lesion.
+
+        Args:
+            image: normalised intensities, B x 1 x H x W.
+            reconstruction: the last one of the refinement.
+
+        Returns:
+            Tensor: the shape of ``image``, 0 to 1; 0 everywhere from a model without a judge.
+        """
+        if self.judge is None:
+            return torch.zeros_like(image)
+        return self.judge(torch.cat([image, reconstruction], dim=1)).float().sigmoid()
+
+    @torch.jit.export
+    def refine(
+        self,
+        image: Tensor,
+        brain_mask: Tensor,
+        seeds: Tensor,
+        noise: Optional[Tensor] = None,
+        start: Optional[Tensor] = None,
+        known_normal: Optional[Tensor] = None,
+        known_abnormal: Optional[Tensor] = None,
+        threshold: Optional[Tensor] = None,
+        max_iterations: Optional[int] = None,
+        detail: Optional[Tensor] = None,
+    ) -> RefinementResult:
+        """Shrink the mask of each image until it stops (paper section 2.3).
+
+        Images that have stopped leave the batch. The stop test is the only host-device synchronisation of an iteration.
+
+        Args:
+            image: normalised intensities, B x 1 x H x W (B x 1 x D x H x W with three-dimensional networks).
+            brain_mask: bool, the shape of ``image``.
+            seeds: one integer an image, shape B, from which its noise is made.
+            noise: T x B x 1 x H x W, noise to use in the place of seeded noise, one entry an iteration.
+            start: bool, the shape of ``image``: the first mask, in the place of the one from the initial network.
+            known_normal: bool, the shape of ``image``: pixels that are never hidden.
+            known_abnormal: bool, the shape of ``image``: pixels that are never unmasked.
+            threshold: scalar to use in the place of the calibrated one.
+            max_iterations: cap to use in the place of the model's.
+            detail: the high-frequency image, where ``image`` is only a part of the slice that it must come from.
+
+        Returns:
+            RefinementResult: the masks, reconstructions and course of all images.
+        """
+        limit = self.threshold if threshold is None else threshold
+        cap = self.max_iterations if max_iterations is None else max_iterations
+        if detail is None:
+            detail = high_frequency(image, self.radius)
+        initial_error = torch.zeros_like(detail)
+        if start is None:
+            initial_error = reconstruction_error(image, self.initial(detail).float(), self.contrast) * brain_mask
+            start = start_mask(initial_error, brain_mask, self.start_fraction)
+        always = torch.zeros_like(brain_mask) if known_abnormal is None else known_abnormal & brain_mask
+        mask = (start & brain_mask) | always
+        if known_normal is not None:
+            mask = mask & ~known_normal
+            always = always & ~known_normal
+
+        final_mask = mask.clone()
+        reconstruction = image.clone()
+        hidden_iterations = torch.zeros_like(mask, dtype=torch.int16)
+        iterations = torch.zeros(image.shape[0], dtype=torch.int64, device=image.device)
+        converged = torch.zeros(image.shape[0], dtype=torch.bool, device=image.device)
+
+        active = torch.arange(image.shape[0], device=image.device)
+        for step in range(cap):
+            fill = addressed_noise(seeds[active], step, image) if noise is None else noise[step][active]
+            visible = torch.where(mask, fill, image)
+            reconstructed = self.refiner(torch.cat([visible, detail], dim=1)).float()
+            # "not shown to be normal" rather than "abnormal": an error or a threshold that is NaN unmasks nothing
+            error = reconstruction_error(image, reconstructed, self.contrast)
+            shrunk = (~(error <= limit) & mask) | always
+
+            before = mask.flatten(1).sum(dim=1)
+            shrinkage = (before - shrunk.flatten(1).sum(dim=1)) / before.clamp(min=1)
+            stopped = shrinkage < self.stop_ratio
+
+            final_mask[active] = mask
+            reconstruction[active] = reconstructed
+            hidden_iterations[active] += mask.to(torch.int16)
+            iterations[active] += 1
+            converged[active] = stopped
+
+            going = (~stopped).nonzero().flatten()
+            if going.numel() == 0:
+                break
+            active, image, detail = active[going], image[going], detail[going]
+            mask, always = shrunk[going], always[going]
+        return RefinementResult(final_mask, reconstruction, hidden_iterations, iterations, converged, initial_error)

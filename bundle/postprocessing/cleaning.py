@@ -1,0 +1,41 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Holes and small components of a lesion mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+
+def without_small(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Drop the components (26-connected) that are smaller than ``share`` of the largest one.
+
+    A share and no size, so that where all lesions are small all of them stay.
+
+    Args:
+        mask: bool, three axes.
+        share: 0 to 1.
+
+    Returns:
+        np.ndarray: bool, the shape of ``mask``.
+    """
+    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    if number == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= share * sizes.max())[labels] & mask
+
+
+def with_holes_filled(mask: np.ndarray) -> np.ndarray:
+    """Mark what a lesion encloses in an axial slice, such as a dark cyst in a bright tumour.
+
+    Args:
+        mask: bool, slices along the last axis.
+    """
+    return np.stack([ndimage.binary_fill_holes(one) for one in np.moveaxis(mask, -1, 0)], axis=-1)
+
+
+def cleaned(mask: np.ndarray, smallest_share: float = 0.1) -> np.ndarray:
+    """A mask as it is delivered: holes filled, then small components dropped."""
+    return without_small(with_holes_filled(mask), smallest_share)

@@ -1,0 +1,111 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The figures that describe a lesion mask."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.transforms import MapTransform
+from skimage import measure
+
+from bundle import __version__
+from bundle.preprocessing.intensities import BACKGROUND
+
+
+def _millilitres_a_voxel(affine: Any) -> float:
+    return float(abs(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3]))) / 1000.0
+
+
+def _place(offset: np.ndarray) -> str:
+    """Words for an offset in millimetres from the centre of the brain, towards right, anterior and superior."""
+    words = [("left", "right"), ("posterior", "anterior"), ("inferior", "superior")]
+    named = [pair[int(mm > 0)] for pair, mm in zip(words, offset) if abs(mm) > 5]
+    return ", ".join(named) or "central"
+
+
+def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.ndarray | None = None) -> dict[str, Any]:
+    """Volume, number, size and place of the lesions of a mask.
+
+    Args:
+        mask: the lesion mask of a volume, three axes.
+        affine: from voxels to world millimetres (right, anterior, superior).
+        brain_centre: in world millimetres; with it, places are also given in words.
+
+    Returns:
+        dict: ``lesion_ml``, ``lesion_voxels``, ``number_of_components`` and ``components`` (largest
+        first; 26-connected), each with ``volume_ml``, ``voxels`` and ``centre_mm``.
+    """
+    labels = measure.label(mask > 0, connectivity=3)
+    millilitres = _millilitres_a_voxel(affine)
+    components = []
+    for region in measure.regionprops(labels):
+        centre = affine[:3, :3] @ np.array(region.centroid) + affine[:3, 3]
+        component = {
+            "volume_ml": round(float(region.area) * millilitres, 4),
+            "voxels": int(region.area),
+            "centre_mm": [round(float(mm), 1) for mm in centre],
+            "centre_voxel": [round(float(index), 1) for index in region.centroid],
+        }
+        if brain_centre is not None:
+            component["place"] = _place(centre - brain_centre)
+        components.append(component)
+    components.sort(key=lambda component: -component["voxels"])
+    voxels = int((mask > 0).sum())
+    return {
+        "lesion_ml": round(voxels * millilitres, 4),
+        "lesion_voxels": voxels,
+        "number_of_components": len(components),
+        "components": components,
+    }
+
+
+class LesionStatisticsd(MapTransform):
+    """Gather what is known of a case in ``statistics``, plain data that can be written as JSON.
+
+    Args:
+        keys: of the lesion mask, in the grid of the scan.
+        image_key: of the preprocessed image.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        image = d[self.image_key]
+        # the label is a volume in an evaluation, and can be anything in a request of MONAI Label
+        volumes = [(name, d.get(name)) for name in (self.image_key, "label", "brain_mask")]
+        files = {name: str(v.meta.get("filename_or_obj", "")) for name, v in volumes if isinstance(v, MetaTensor)}
+        # a brain mask made from the image bears its name
+        if files.get("brain_mask") == files[self.image_key]:
+            del files["brain_mask"]
+        brain = (torch.as_tensor(image[0]) > BACKGROUND).nonzero().double().mean(dim=0).cpu().numpy()
+        to_world = np.asarray(image.affine, dtype=float)
+        for key in self.key_iterator(d):
+            mask = d[key]
+            affine = np.asarray(mask.affine, dtype=float)
+            d["statistics"] = {
+                "case": d.get("case", ""),
+                **files,
+                **lesion_statistics(np.asarray(mask[0].cpu()), affine, to_world[:3, :3] @ brain + to_world[:3, 3]),
+                "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
+                "refinement": d.get("refinement", {}),
+                "warnings": [sentence for sentence in d.get("warnings", "").split("\n") if sentence],
+                "versions": {
+                    "bundle": __version__,
+                    "monai": monai.__version__,
+                    "torch": torch.__version__,
+                    "python": platform.python_version(),
+                },
+                "notice": "Research use only. Not a medical device.",
+            }
+        return d

@@ -1,0 +1,78 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The field of view that the networks see."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.data.utils import affine_to_spacing
+from monai.transforms import Crop, InvertibleTransform, MapTransform, Pad
+from monai.transforms.utils import generate_spatial_bounding_box
+
+from bundle.errors import InputError
+
+# meta data: which slice of the scan is the first that was kept
+FIRST_SLICE = "first_slice"
+
+
+class FieldOfViewd(MapTransform, InvertibleTransform):
+    """Cut, or pad with zeros, to a square field of view in plane, centred on the brain, and to the slices with brain.
+
+    What seems to be a head with its skull on (see :py:class:`BrainMaskd`) loses what does not fit.
+
+    Args:
+        keys: volumes on one grid, channel first, slices along the last axis.
+        mask_key: of the brain mask.
+        millimetres: side of the field of view. The published networks saw 240 mm.
+
+    Raises:
+        InputError: when a brain does not fit into the field of view.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        mask_key: str = "brain_mask",
+        millimetres: float = 240.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.mask_key = mask_key
+        self.millimetres = millimetres
+        self.padder = Pad(mode="constant")
+        self.cropper = Crop()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        mask = d[self.mask_key]
+        starts, ends = generate_spatial_bounding_box(mask, lambda x: x > 0)
+        sizes = [ends[axis] - starts[axis] for axis in range(3)]
+        for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):
+            size = max(1, round(self.millimetres / float(spacing)))
+            # a head is wider than a brain, and the warning about it stands already; a brain mask is never so wide
+            if sizes[axis] > size and not d.get("warnings"):
+                raise InputError(
+                    f"{mask.meta.get('filename_or_obj', 'the image')}: the brain spans "
+                    f"{sizes[axis] * float(spacing):.0f} mm, more than the field of view of {self.millimetres:g} mm; "
+                    "check the brain mask, and the voxel size in the header."
+                )
+            starts[axis] = (starts[axis] + ends[axis] - size) // 2
+            sizes[axis] = size
+        padding = [
+            (max(0, -start), max(0, start + size - full)) for start, size, full in zip(starts, sizes, mask.shape[1:])
+        ]
+        slices = [
+            slice(start + before, start + before + size) for start, size, (before, _) in zip(starts, sizes, padding)
+        ]
+        for key in self.key_iterator(d):
+            d[key] = self.cropper(self.padder(d[key], to_pad=[(0, 0), *padding]), slices)
+            d[key].meta[FIRST_SLICE] = starts[2]
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.padder.inverse(self.cropper.inverse(d[key]))
+        return d

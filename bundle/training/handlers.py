@@ -1,0 +1,108 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""What a training does beside its steps: seeds, validations, and a state to go on from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+from monai.handlers import ValidationHandler
+from monai.utils import set_determinism
+
+from bundle.errors import InputError
+
+
+class SeedEpoch:
+    """Make all randomness of an epoch a function of the seed and the epoch, so that a resumed run repeats nothing.
+
+    Args:
+        seed: base seed.
+        every_epoch: False to use the same randomness in each epoch, as a validation should.
+    """
+
+    def __init__(self, seed: int, every_epoch: bool = True) -> None:
+        self.seed = seed
+        self.every_epoch = every_epoch
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        seed = self.seed + 1000 * idist.get_rank() + (1_000_000 * engine.state.epoch if self.every_epoch else 0)
+        set_determinism(seed=seed % 2**32)
+        set_rnd(engine.data_loader.dataset, seed=seed % 2**32)
+
+
+class ValidationToTheEnd(ValidationHandler):
+    """MONAI's ``ValidationHandler`` by epochs, which also validates after the last one, whatever the interval.
+
+    Each validation writes the model, with the threshold that it found: without one at the end, what was learnt after
+    the last multiple of the interval would be lost.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        def due(engine: Engine, epoch: int) -> bool:
+            return epoch % self.interval == 0 or epoch == engine.state.max_epochs
+
+        engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=due), self)
+
+
+class TrainingState:
+    """Keep everything that a killed run needs, and go on from it when there is any.
+
+    The state is written under another name and renamed, so the last whole one survives a kill at any moment.
+
+    Args:
+        path: of the file.
+        objects: what has a state, by name: networks, optimizer, scheduler and so on. The trainer's own is added.
+        interval: epochs between two writings.
+    """
+
+    def __init__(self, path: str, objects: Mapping[str, Any], interval: int = 1) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.interval = interval
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
+
+    def _scaler(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return {} if scaler is None else {"scaler": scaler}
+
+    def save(self, engine: Engine) -> None:
+        if idist.get_rank() != 0:
+            return
+        state = {name: item.state_dict() for name, item in {**self.objects, **self._scaler(engine)}.items()}
+        state["epoch"], state["iteration"] = engine.state.epoch, engine.state.iteration
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".unfinished")
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.path)
+
+    def load(self, engine: Engine) -> None:
+        if not self.path.exists():
+            return
+        try:
+            state = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+            for name, item in {**self.objects, **self._scaler(engine)}.items():
+                item.load_state_dict(state[name])
+            engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        except Exception as error:
+            raise InputError(
+                f"{self.path}: this run cannot go on from that state ({type(error).__name__}: it is damaged, or was "
+                "written with another configuration); delete it, or choose another --output_dir."
+            ) from error
+        engine.logger.info(f"Going on from {self.path}, epoch {engine.state.epoch}.")
+        if engine.state.epoch >= engine.state.max_epochs:
+            engine.logger.warning(
+                f"{self.path}: all {engine.state.epoch} epochs are done and nothing is trained; to train "
+                "further give the model as --pretrained, and another --output_dir."
+            )

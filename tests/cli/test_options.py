@@ -1,0 +1,51 @@
+import subprocess
+
+import pytest
+
+from bundle.cli.options import check_options
+from bundle.errors import InputError
+from tests.flows import command
+
+RUN = ["/somewhere/monai/bundle/__main__.py", "run"]
+TWO = ["--config_file", "['configs/train.json','configs/judge.json']"]
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        (["--imagee", "x.nii.gz"], "--image?"),
+        (["--brainmask=mask.nii.gz"], "--brain_mask?"),
+        (["--outputdir", "x"], "--output_dir?"),
+        (["--zzz", "1"], "keys"),
+    ],
+)
+def test_mistyped_options_are_refused(options, meant):
+    with pytest.raises(InputError, match="no such option") as caught:
+        check_options([*RUN, "inference", "--config_file", "configs/inference.json", *options])
+    assert meant in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["training", *TWO, "--judged_iterations", "3", "--epochs=4", "--validate#dataset#limit", "5"],
+        ["training", *TWO, "--logging-file", "x.conf", "--slices", "[70,89]", "--train::sampler::num_samples", "1"],
+        ["--config_file=configs/inference.json", "--run_id", "inference", "--image", "x.nii"],
+    ],
+)
+def test_options_that_exist(options):
+    check_options([*RUN, *options])
+
+
+def test_other_commands_are_let_pass():
+    check_options(["/somewhere/pytest", "--durations", "3"])
+    check_options([RUN[0], "ckpt_export", "network_def", "--config_file", "configs/inference.json", "--any", "x"])
+    check_options([*RUN, "--args_file", "args.json", "--anything", "x"])
+
+
+@pytest.mark.parametrize("configs", [("inference", ["inference"]), ("training", ["train"])])
+def test_the_workflows_check_their_options(configs, tmp_path):
+    typed = command(*configs, output_dir=str(tmp_path / "out"), outputt="x")
+    done = subprocess.run(typed, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    assert done.stderr.rstrip().splitlines()[-1].startswith("Error: --outputt: no such option")

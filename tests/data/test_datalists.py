@@ -1,0 +1,166 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from bundle.data.datalists import inference_data, read_datalist, training_data
+from bundle.data.datasets import SliceDataset, VolumeStream
+from bundle.errors import InputError
+from tests.heads import AFFINE, save, simulate_head, write_head
+
+
+def slices_transform(image_size=32):
+    parser = ConfigParser()
+    parser.read_config("configs/train.json")
+    parser["image_size"] = image_size
+    return parser.get_parsed_content("train#preprocessing")
+
+
+def test_datalist_paths_are_relative_to_the_file(tmp_path):
+    entry = {"image": "a/x.nii.gz", "label": "/far/y.nii.gz", "brain_mask": "../m.nii.gz", "lesion": "ms"}
+    (tmp_path / "list.json").write_text(json.dumps({"test": [entry]}))
+    (read,) = read_datalist(str(tmp_path / "list.json"), "test")
+    assert read["image"] == str(tmp_path / "a" / "x.nii.gz") and read["label"] == "/far/y.nii.gz"
+    assert read["brain_mask"].endswith("m.nii.gz") and read["case"] == "x" and "lesion" not in read
+
+
+def test_cases_of_one_name_are_told_apart(tmp_path):
+    for subject in ("a/1", "a/2", "b/1"):
+        write_head(tmp_path / subject, "scan", 0)
+    cases = inference_data(image=str(tmp_path))
+    assert [case["case"] for case in cases] == ["a_1_scan_flair", "a_2_scan_flair", "b_1_scan_flair"]
+
+
+@pytest.mark.parametrize(
+    ("images", "cases"),
+    [
+        (["x.nii", "y.nii", "x.nii"], ["x", "y", "x_2"]),
+        (["x.nii", "x.nii", "x_2.nii"], ["x", "x_3", "x_2"]),
+        (["x_2.nii", "x.nii", "x.nii"], ["x_2", "x", "x_3"]),
+    ],
+)
+def test_an_image_that_is_listed_twice_is_two_cases(images, cases, tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps({"test": [{"image": image} for image in images]}))
+    assert [entry["case"] for entry in read_datalist(str(tmp_path / "list.json"), "test")] == cases
+
+
+def test_folders_hold_images_and_their_masks(tmp_path):
+    """Neither labels nor the results of an earlier run are taken for images."""
+    head = write_head(tmp_path / "one", "one", 0, lesion=True)
+    for name in (
+        "one_mask",
+        "one_error",
+        "one_reconstruction",
+        "one-seg",
+        "seg",
+        "one_iterations",
+        "one_score",
+        "lesion",
+    ):
+        save(simulate_head(0)[0], tmp_path / "one" / f"{name}.nii.gz")
+    assert [case["image"] for case in inference_data(image=str(tmp_path))] == [head["image"]]
+    with pytest.raises(InputError, match="no image found"):
+        list(inference_data(image=str(tmp_path), pattern="**/*_t1.nii.gz"))
+
+
+def test_one_brain_mask_for_many_images_is_refused(tmp_path):
+    for i in range(2):
+        write_head(tmp_path, str(i), i)
+    with pytest.raises(InputError, match="one brain mask was given for 2 images"):
+        list(inference_data(image=str(tmp_path), brain_mask="mask.nii.gz"))
+
+
+def test_subjects_are_never_split(tmp_path):
+    """Both scans of a subject are on the same side, whatever the seed."""
+    for subject in range(6):
+        for visit in range(2):
+            write_head(tmp_path / f"subject_{subject}", f"visit_{visit}", subject)
+    for seed in range(5):
+        options = {"dataset_dir": str(tmp_path), "datalist": "", "validation_fraction": 0.34, "seed": seed}
+        training, validation = (training_data(split=split, **options) for split in ("training", "validation"))
+        sides = [{entry["image"].split("/")[-2] for entry in side} for side in (training, validation)]
+        assert len(training) == 8 and len(validation) == 4 and not sides[0] & sides[1]
+
+
+def test_a_datalist_that_is_named_has_to_be_there(tmp_path):
+    for i in range(2):
+        write_head(tmp_path, str(i), i)
+    options = {"dataset_dir": str(tmp_path), "split": "training"}
+    assert len(training_data(datalist=f"{tmp_path}/datalist.json", **options)) == 1
+    with pytest.raises(InputError, match=r"dataset.json: no such file"):
+        training_data(datalist=f"{tmp_path}/dataset.json", **options)
+
+
+def test_slices_have_no_lesion_and_are_limited_evenly(tmp_path):
+    data = [write_head(tmp_path, str(i), i, lesion=i == 1) for i in range(2)]
+    whole = SliceDataset([{"image": entry["image"]} for entry in data], slices_transform())
+    free = SliceDataset(data, slices_transform())
+    lesion_slices = simulate_head(1, lesion=True)[1].any(axis=(0, 1)).sum()
+    assert len(whole) - len(free) >= lesion_slices + 2
+    assert free[0]["image"].shape == (1, 32, 32)
+    few = SliceDataset(data, slices_transform(), limit=4)
+    assert len(few) == 4 and torch.equal(few[0]["image"], free[0]["image"])
+    doubled = SliceDataset(data, slices_transform(), slice_transform=lambda d: {"image": 2 * d["image"]})
+    assert torch.equal(doubled[3]["image"], 2 * free[3]["image"])
+
+
+def test_scans_with_a_pseudo_label_are_for_the_judge_alone(tmp_path):
+    healthy, patient = write_head(tmp_path, "healthy", 0), write_head(tmp_path, "patient", 1, lesion=True)
+    data = [healthy, {"image": patient["image"], "pseudo_label": patient["label"]}]
+    alone = SliceDataset([healthy], slices_transform())
+    assert len(SliceDataset(data, slices_transform())) == len(alone)
+    judged = SliceDataset(data, slices_transform(), keys=["image", "pseudo_label"])
+    assert len(judged) > len(alone) and any(item["pseudo_label"].any() for item in judged)
+
+
+def test_a_skull_in_the_training_data_is_said(tmp_path, caplog):
+    image = np.pad(simulate_head(0)[0], 12, constant_values=3)
+    path = save(image, tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
+    SliceDataset([{"image": path}], slices_transform())
+    assert f"{path}: THE SKULL SEEMS TO BE STILL ON" in caplog.text
+
+
+def test_cached_volumes_are_not_read_again(tmp_path):
+    data = [write_head(tmp_path / "scans", "one", 0)]
+    first = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "scans" / "one_flair.nii.gz").unlink()
+    again = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again))
+
+
+def test_volumes_cached_by_other_settings_are_preprocessed_anew(tmp_path):
+    data = [write_head(tmp_path, "one", 0)]
+    sizes = [
+        SliceDataset(data, slices_transform(size), cache_dir=str(tmp_path / "cache"))[0]["image"].shape[1]
+        for size in (32, 16, 32)
+    ]
+    assert sizes == [32, 16, 32]
+
+
+def test_no_slice_left(tmp_path):
+    entry = write_head(tmp_path, "one", 0)
+    entry["label"] = save((simulate_head(0)[0] > 0).astype("uint8"), tmp_path / "all_seg.nii.gz")
+    with pytest.raises(InputError, match="no lesion-free slice remains"):
+        SliceDataset([entry], slices_transform())
+
+
+def test_a_stream_passes_over_unusable_volumes():
+    def transform(entry):
+        if entry["case"] == "bad":
+            raise RuntimeError("MONAI's wrapping") from InputError("bad.nii.gz: at fault; mend it.")
+        return entry
+
+    stream = VolumeStream([{"case": "a"}, {"case": "bad"}, {"case": "b"}], transform, progress=False)
+    assert [item["case"] for item in stream] == ["a", "b"]
+    with pytest.raises(InputError, match=r"1 of 3 volumes failed.*\n  bad.nii.gz: at fault"):
+        stream.check()
+    list(stream)
+    assert len(stream.faults) == 1
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    stream = VolumeStream([{"case": "a"}], lambda _: 1 / 0, progress=False)
+    with pytest.raises(ZeroDivisionError):
+        list(stream)

@@ -1,0 +1,81 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+
+from bundle.evaluation.case_scores import MaskScoresd, ReconstructionScoresd
+from bundle.evaluation.tables import ScoreTables
+
+
+def scored(name: str, seed: int) -> tuple[dict, dict]:
+    """A case whose error map and intensity both show its lesion, with a mask that misses a part of it."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.full((1, 20, 20, 4), -3.0)
+    image[:, 2:18, 2:18] = 0.3 * torch.randn(1, 16, 16, 4, generator=generator).clamp(-3, 3)
+    lesion = torch.zeros_like(image)
+    lesion[0, 5:11, 5 : 9 + seed, 1:3] = 1
+    image += 4 * lesion
+    mask = lesion.clone()
+    mask[..., 2] = 0
+    mask[0, 15, 15, 0] = 1
+    affine = torch.diag(torch.tensor([20.0, 20, 5, 1]))
+    data = {"image": image, "error": (image * (image > -3)) ** 2, "reconstruction": image * 0.9, "lesion": lesion}
+    data = ReconstructionScoresd(keys="image")(data)
+    data |= {"pred": mask, "label": MetaTensor(lesion, affine=affine)}
+    data = MaskScoresd(keys="pred", pixel_mm=1.875)(data)
+    refinement = {"iterations": 3, "cap_reached": False, "seconds": 1.25}
+    data["statistics"] = {"number_of_components": 1, "refinement": refinement}
+    return {"case": name}, data
+
+
+@pytest.fixture
+def tables(tmp_path, golden_model):
+    cases = [scored("b", 1), scored("a", 0)]
+    engine = Engine(lambda e, i: None)
+
+    def give(e):
+        batch, output = cases[e.state.iteration - 1]
+        e.state.batch, e.state.output = [batch], [output]
+
+    handler = ScoreTables(str(tmp_path), golden_model)
+    engine.add_event_handler("ITERATION_COMPLETED", give)
+    handler.attach(engine)
+    engine.run([0, 1])
+    return tmp_path, dict(zip("ba", (output for _, output in cases)))
+
+
+def test_cases_and_slices(tables, golden_model):
+    folder, outputs = tables
+    rows = list(csv.DictReader((folder / "cases.csv").open()))
+    assert [row["case"] for row in rows] == ["a", "b"]
+    for row in rows:
+        assert float(row["dice"]) == pytest.approx(outputs[row["case"]]["scores"]["dice"], abs=1e-4)
+        assert row["cap_reached"] == "False" and float(row["seconds"]) == 1.25
+        slices = list(csv.DictReader((folder / row["case"] / f"{row['case']}_slices.csv").open()))
+        assert [int(s["slice"]) for s in slices] == [0, 1, 2, 3]
+        assert float(slices[1]["dice"]) == 1 and float(slices[2]["dice"]) == 0 and slices[3]["sensitivity"] == "nan"
+
+
+def test_summary_keeps_label_free_and_label_chosen_apart(tables, golden_model):
+    folder, outputs = tables
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary)[:4] == ["notice", "number_of_cases", "label_free", "threshold_chosen_with_test_labels"]
+    free = summary["label_free"]
+    dice = [outputs[name]["scores"]["dice"] for name in "ab"]
+    assert free["volume"]["dice"] == {
+        "mean": pytest.approx(np.mean(dice), abs=1e-4),
+        "median": pytest.approx(np.median(dice), abs=1e-4),
+        "number": 2,
+    }
+    assert free["threshold"] == pytest.approx(float(golden_model.threshold))
+    # one slice of each lesion is found whole, and it is the first of the two largest
+    assert free["largest_slice"]["dice"]["mean"] == 1
+    # 24 and 30 voxels of 20 x 20 mm, in pixels of 1.875 mm: large ones
+    assert free["largest_slice"]["dice_by_size"]["large"]["number"] == 2
+    chosen = summary["threshold_chosen_with_test_labels"]
+    assert chosen["plain_intensity"]["volume"]["dice"]["mean"] > 0.95
+    assert chosen["error_map"]["volume"]["dice"]["number"] == 2

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from bundle.errors import InputError
+from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.checkpoint import ModelLoader
+from bundle.model.network import ReconstructionUNet
+from bundle.model.refinement import IterMaskNet
+
+
+def with_dead_layers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The authors' layout to the letter: a time embedding, and an embedding layer in every residual block."""
+    dead = {f"time_embed.{i}.{kind}": torch.zeros(32) for i in (0, 2) for kind in ("weight", "bias")}
+    for name, value in state.items():
+        if name.endswith("out_layers.3.bias"):
+            dead[name.replace("out_layers.3.bias", "emb_layers.1.weight")] = torch.zeros(2 * len(value), 32)
+            dead[name.replace("out_layers.3.bias", "emb_layers.1.bias")] = torch.zeros(2 * len(value))
+    return {**state, **dead}
+
+
+def convert(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "scripts.convert_reference_checkpoint", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_command_converts_and_the_result_reproduces_the_recording(golden, golden_states, tmp_path):
+    for name, state in golden_states.items():
+        torch.save(with_dead_layers(state), tmp_path / f"{name}.pt")
+    output = tmp_path / "model.pt"
+    done = convert(str(tmp_path / "initial.pt"), str(tmp_path / "refiner.pt"), "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    assert '--channels 8 --channel_multipliers "[1, 2, 3, 4]"' in done.stdout and "calibrate" in done.stdout
+    assert "--res_blocks 2" in done.stdout
+    model = torch.load(output, weights_only=True)
+    initial = ReconstructionUNet(2, 1, 1, 8, (1, 2, 3, 4), (False, True, True, True)).eval()
+    initial.load_state_dict({k.removeprefix("initial."): v for k, v in model.items() if k.startswith("initial.")})
+    with torch.no_grad():
+        result = initial(golden["test/high_frequency"])
+    assert torch.allclose(result, golden["test/initial_reconstruction"], atol=1e-4)
+    assert torch.isnan(model["threshold"])
+
+
+def test_sizes_are_inferred():
+    for arguments in (
+        {"channels": 4, "channel_multipliers": [1, 1, 2, 3, 4], "attention_levels": [False, False, True, True, True]},
+        {"channels": 6, "channel_multipliers": [1, 3], "attention_levels": [False, True]},
+    ):
+        network = ReconstructionUNet(2, 2, **arguments)
+        theirs = {}
+        for name, value in network.state_dict().items():
+            for ours, original in (
+                ("encoder.", "input_blocks."),
+                ("decoder.", "output_blocks."),
+                ("middle.", "middle_block."),
+                (".norm1.", ".in_layers.0."),
+                (".conv1.", ".in_layers.2."),
+                (".norm2.", ".out_layers.0."),
+                (".conv2.", ".out_layers.3."),
+                (".skip.", ".skip_connection."),
+                (".project.", ".proj_out."),
+            ):
+                name = name.replace(ours, original)
+            theirs[name] = value
+        state, found = convert_reference_state(theirs)
+        assert found == {"spatial_dims": 2, "in_channels": 2, "out_channels": 1, "res_blocks": 2, **arguments}
+        network.load_state_dict(state)
+
+
+def test_faults_are_said_in_one_sentence(golden_states, tmp_path):
+    good = {name: str(tmp_path / f"{name}.pt") for name in golden_states}
+    for name, state in golden_states.items():
+        torch.save(state, good[name])
+    (tmp_path / "text.pt").write_text("not a checkpoint")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "foreign.pt")
+    cases = {
+        "no such file": [str(tmp_path / "missing.pt"), good["refiner"]],
+        "not a checkpoint of the authors' program": [str(tmp_path / "text.pt"), good["refiner"]],
+        "give the state dict": [good["initial"], str(tmp_path / "foreign.pt")],
+        "initial network first": [good["refiner"], good["initial"]],
+    }
+    for said, files in cases.items():
+        done = convert(*files, "--output", str(tmp_path / "out.pt"))
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_other_state_dicts_are_refused():
+    for state in ({}, {"weight": torch.zeros(1)}, [1, 2]):
+        with pytest.raises(ValueError, match="layout of the authors"):
+            convert_reference_state(state)
+
+
+def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path, caplog):
+    state = golden_model.state_dict()
+    torch.save(state, tmp_path / "pair.pt")
+    judged = IterMaskNet(golden_model.initial, golden_model.refiner, judge=torch.nn.Conv2d(2, 1, 1))
+    engine = Engine(lambda *_: None)
+    judged.lesion_threshold.fill_(0.3)
+    ModelLoader(str(tmp_path / "pair.pt"), judged, to_train=True)(engine)
+    assert judged.lesion_threshold.isnan(), "a judge that is to be trained has no threshold"
+    with pytest.raises(InputError, match="has no judge"):
+        ModelLoader(str(tmp_path / "pair.pt"), judged)(engine)
+    # a model without a judge has no use for one
+    torch.save(judged.state_dict(), tmp_path / "judged.pt")
+    ModelLoader(str(tmp_path / "judged.pt"), golden_model)(engine)
+    assert "left out" not in caplog.text
+    ModelLoader(str(tmp_path / "judged.pt"), golden_model, to_train=True)(engine)
+    assert "its judge is left out" in caplog.text
+    for other in (
+        {name: value for name, value in state.items() if "refiner" not in name},
+        {**state, "refiner.another": torch.zeros(1)},
+    ):
+        torch.save(other, tmp_path / "other.pt")
+        with pytest.raises(InputError, match="not a checkpoint of this network"):
+            ModelLoader(str(tmp_path / "other.pt"), golden_model, to_train=True)(engine)

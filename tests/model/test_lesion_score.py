@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+
+from bundle.model.lesion_score import lesion_score, robust_intensity
+
+
+@pytest.fixture
+def volume() -> tuple[torch.Tensor, torch.Tensor]:
+    """Three slices of noise with a bright and a dark spot, half of each slice brain."""
+    image = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.5
+    brain = torch.zeros_like(image, dtype=torch.bool)
+    brain[:, :, :, :16] = True
+    image[1, 0, 8:12, 4:8], image[1, 0, 20:24, 4:8] = 4.0, -4.0
+    return torch.where(brain, image, -3.0), brain
+
+
+def test_intensity_is_robust_and_knows_no_scale(volume):
+    image, brain = volume
+    intensity = robust_intensity(image, brain)
+    assert abs(intensity[brain].median()) < 0.1 and not intensity[~brain].any()
+    assert torch.allclose(robust_intensity(5 * image + 2, brain), intensity, atol=1e-4)
+    # without smoothing it is a plain (x - median of the slice) / IQR of the volume
+    iqr = np.subtract(*np.percentile(image[brain], [75, 25]))
+    for one, inside, found in zip(image, brain, robust_intensity(image, brain, sigma=0.01)):
+        assert np.allclose(found[inside], (one[inside] - one[inside].median()) / iqr, atol=0.02)
+
+
+def test_a_slice_that_is_brighter_as_a_whole_looks_no_more_like_a_lesion(volume):
+    image, brain = volume
+    brighter = image.clone()
+    brighter[0] += 0.2 * brain[0]
+    assert torch.allclose(robust_intensity(brighter, brain), robust_intensity(image, brain), atol=0.15)
+    assert abs(robust_intensity(brighter, brain)[0][brain[0]].median()) < 0.1
+    assert robust_intensity(image, brain & (torch.arange(3) != 2)[:, None, None, None])[2].eq(0).all()
+
+
+@pytest.mark.parametrize(("contrast", "bright", "dark"), [("bright", 4, 0), ("dark", 0, 4), ("any", 4, 4)])
+def test_the_score_looks_in_the_direction_of_lesions(volume, contrast, bright, dark):
+    image, brain = volume
+    score = lesion_score(torch.full_like(image, 0.25), image, brain, contrast)
+    assert score[1, 0, 9:11, 5:7].mean() == pytest.approx(bright / 2) and score.max() <= 2
+    assert score[1, 0, 21:23, 5:7].mean() == pytest.approx(dark / 2) and score.min() >= 0
+    assert not lesion_score(torch.zeros_like(image), image, brain, contrast).any()

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from bundle.cases.case import SaveCased
+from bundle.postprocessing.course import RefinementTraced, UnpackPredictiond
+from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics
+from bundle.postprocessing.to_scan import RestoreIntensityd
+
+
+def test_statistics_of_two_lesions():
+    mask = np.zeros((20, 20, 10), np.uint8)
+    mask[2:4, 2:4, 2:4] = 1  # 8 voxels
+    mask[10:13, 10:13, 5:8] = 1  # 27 voxels
+    mask[13, 13, 8] = 1  # touches the second one by a corner
+    affine = np.array([[-2.0, 0, 0, 10], [0, 2.0, 0, -5], [0, 0, 3.0, 0], [0, 0, 0, 1]])
+    found = lesion_statistics(mask, affine, brain_centre=np.array([0.0, 0.0, 0.0]))
+    assert found["lesion_ml"] == pytest.approx(36 * 12 / 1000)
+    assert [component["voxels"] for component in found["components"]] == [28, 8]
+    second = found["components"][1]
+    assert second["centre_mm"] == [5.0, 0.0, 7.5] and second["place"] == "superior"
+    assert found["components"][0]["place"] == "left, anterior, superior"
+    nothing = lesion_statistics(np.zeros((4, 4, 4)), affine)
+    assert nothing == {"lesion_ml": 0.0, "lesion_voxels": 0, "number_of_components": 0, "components": []}
+
+
+def case() -> dict:
+    """A prediction of 8 x 8 x 2 voxels of 1 ml: slice 0 takes 3 iterations, slice 1 takes 2."""
+    affine = torch.diag(torch.tensor([10.0, 10, 10, 1]))
+    hidden = torch.zeros(1, 8, 8, 2)
+    hidden[0, :4, :4, 0] = 1
+    hidden[0, :2, :2, 0] = 3
+    hidden[0, :3, :1, 1] = 2
+    mask = torch.zeros_like(hidden)
+    mask[0, :2, :2, 0] = 1
+    mask[0, :3, :1, 1] = 1
+    error, reconstruction = torch.full_like(hidden, 0.5), torch.zeros_like(hidden)
+    image = MetaTensor(torch.ones_like(hidden), affine=affine)
+    image.meta.update(intensity_high=200.0, filename_or_obj="scan.nii.gz")
+    packed = MetaTensor(torch.cat([mask, error, reconstruction, hidden, error]), affine=affine)
+    packed.meta.update(threshold=[0.25], refinement_seconds=1.5)
+    return {"image": image, "pred": packed, "case": "scan", "warnings": ""}
+
+
+def test_course_of_the_refinement():
+    data = RefinementTraced(keys="pred", max_iterations=5)(UnpackPredictiond(keys="pred")(case()))
+    assert data["refinement"] == {
+        "threshold": 0.25,
+        "seconds": 1.5,
+        "iterations": 3,
+        "slices": 2,
+        "slices_at_cap": 0,
+        "cap_reached": False,
+        "mask_ml_by_iteration": [19.0, 7.0, 7.0],
+    }
+    assert data["warnings"] == ""
+    capped = RefinementTraced(keys="pred", max_iterations=3)(UnpackPredictiond(keys="pred")(case()))
+    assert capped["refinement"]["slices_at_cap"] == 1 and "1 of 2 slices reached the cap" in capped["warnings"]
+
+
+def test_intensities_of_the_scan_come_back():
+    data = UnpackPredictiond(keys="pred")(case())
+    data["image"][0, 0, 0, 0] = -3
+    restored = RestoreIntensityd(keys="reconstruction")(data)["reconstruction"]
+    assert restored[0, 0, 0, 0] == 0 and restored[0, 1, 1, 1] == 100
+
+
+def finished(folder) -> dict:
+    data = RefinementTraced(keys="pred")(UnpackPredictiond(keys="pred")(case()))
+    return LesionStatisticsd(keys="pred")(data)
+
+
+SAVE = {"keys": ["pred", "error"], "postfixes": ["mask", "error"], "dtypes": ["uint8", "float32"]}
+
+
+def test_a_case_is_saved_whole(tmp_path):
+    data = SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
+    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
+    assert files == ["scan_error.nii.gz", "scan_mask.nii.gz", "scan_statistics.json"]
+    assert json.loads((tmp_path / "scan" / "scan_statistics.json").read_text()) == data["statistics"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scan"]
+
+
+def test_a_case_that_cannot_be_saved_leaves_the_old_one(tmp_path):
+    SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "scan").iterdir()}
+    broken = finished(tmp_path)
+    broken["statistics"] = {"not": {1, 2, 3}}
+    with pytest.raises(TypeError):
+        SaveCased(output_dir=str(tmp_path), **SAVE)(broken)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "scan").iterdir()} == before
+
+
+def test_what_an_earlier_run_left_of_a_case_goes(tmp_path):
+    """A run without a score must not leave that of another run beside its own mask; other files are not touched."""
+    SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
+    for name in ("corrected.nii.gz", "scan_score.nii.gz", "scan_slices.csv", "scan_film.png"):
+        (tmp_path / "scan" / name).write_text("mine, or of an evaluation")
+    data = finished(tmp_path)
+    del data["error"]
+    SaveCased(output_dir=str(tmp_path), **SAVE, allow_missing_keys=True)(data)
+    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
+    assert files == ["corrected.nii.gz", "scan_mask.nii.gz", "scan_statistics.json"]
+
+
+def test_statistics_are_plain_data(tmp_path):
+    statistics = finished(tmp_path)["statistics"]
+    assert json.loads(json.dumps(statistics)) == statistics
+    assert statistics["notice"] == "Research use only. Not a medical device."
