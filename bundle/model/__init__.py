@@ -1,2 +1,34 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """The networks, and the refinement that finds what they cannot explain."""
+
+from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.checkpoint import ModelLoader
+from bundle.model.contrast import CONTRASTS, lesion_contrast, reconstruction_error
+from bundle.model.crop import brain_window
+from bundle.model.frequency import high_frequency
+from bundle.model.inferer import IterativeMaskInferer
+from bundle.model.lesion_score import lesion_intensity, robust_intensity
+from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
+from bundle.model.noise import addressed_noise
+from bundle.model.refinement import IterMaskNet, RefinementResult, has_judge, start_mask
+
+__all__ = [
+    "CONTRASTS",
+    "IterMaskNet",
+    "IterativeMaskInferer",
+    "ModelLoader",
+    "ReconstructionUNet",
+    "RefinementResult",
+    "ResidualBlock",
+    "SelfAttention",
+    "addressed_noise",
+    "brain_window",
+    "convert_reference_state",
+    "has_judge",
+    "high_frequency",
+    "lesion_contrast",
+    "lesion_intensity",
+    "reconstruction_error",
+    "robust_intensity",
+    "start_mask",
+]

@@ -1,2 +1,7 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """Simulated people, for tests and demonstrations."""
+
+from bundle.phantom.cohort import write_cohort
+from bundle.phantom.people import simulate
+
+__all__ = ["simulate", "write_cohort"]

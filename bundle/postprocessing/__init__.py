@@ -1,2 +1,27 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """From what the model finds to a lesion mask on the grid of the scan."""
+
+from bundle.postprocessing.cleaning import cleaned, with_holes_filled, without_small
+from bundle.postprocessing.course import RefinementTraced, UnpackPredictiond
+from bundle.postprocessing.mark_lesions import MarkLesionsd
+from bundle.postprocessing.small_lesions import separate_lesions, smoothed_across_slices
+from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics
+from bundle.postprocessing.to_scan import InvertLinearlyd, RestoreIntensityd
+from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
+
+__all__ = [
+    "InvertLinearlyd",
+    "LesionStatisticsd",
+    "MarkLesionsd",
+    "RefinementTraced",
+    "RestoreIntensityd",
+    "UnpackPredictiond",
+    "cleaned",
+    "edge_step",
+    "lesion_statistics",
+    "separate_lesions",
+    "sharpest_threshold",
+    "smoothed_across_slices",
+    "with_holes_filled",
+    "without_small",
+]

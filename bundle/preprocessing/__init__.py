@@ -1,2 +1,16 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """From a scan to what the networks see."""
+
+from bundle.preprocessing.brain_mask import BrainMaskd
+from bundle.preprocessing.intensities import BACKGROUND, ClearBackgroundd, NormalizeBrainIntensityd
+from bundle.preprocessing.lesion_free_slices import LesionFreeSlicesd
+from bundle.preprocessing.placing import FieldOfViewd
+
+__all__ = [
+    "BACKGROUND",
+    "BrainMaskd",
+    "ClearBackgroundd",
+    "FieldOfViewd",
+    "LesionFreeSlicesd",
+    "NormalizeBrainIntensityd",
+]
