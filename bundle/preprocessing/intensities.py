@@ -20,6 +20,9 @@ BACKGROUND = -3.0
 class NormalizeBrainIntensityd(MapTransform):
     """Map 0 to -3 and a high percentile of the brain's intensities to +3, without clipping (paper section 3.1).
 
+    What is not brain becomes exactly -3 before anything is averaged: a head with a brain mask gives what the same head
+    without its skull gives.
+
     The percentile goes into the meta data as ``intensity_high``, so that
     :py:class:`bundle.postprocessing.to_scan.RestoreIntensityd` can undo this.
 
@@ -48,7 +51,8 @@ class NormalizeBrainIntensityd(MapTransform):
                     f"{image.meta.get('filename_or_obj', 'the image')}: the {self.percentile:g}th percentile of the "
                     "brain is not positive; give an image whose brain has positive intensities."
                 )
-            d[key] = (image / high - 0.5) * (-2 * BACKGROUND)
+            inside = d[self.mask_key].as_tensor() > 0
+            d[key] = torch.where(inside, (image / high - 0.5) * (-2 * BACKGROUND), BACKGROUND)
             d[key].meta["intensity_high"] = high
         return d
 

@@ -112,6 +112,18 @@ def test_background_is_exact_and_brain_never_has_it(tmp_path):
     assert float(data["image"].min()) == BACKGROUND
 
 
+def test_a_head_with_its_brain_mask_gives_what_the_stripped_head_gives(tmp_path):
+    """Also where pixels are averaged: the skull must not bleed into the rim of the brain."""
+    head = np.where(IMAGE > 0, IMAGE, np.random.RandomState(0).randint(150, 300, IMAGE.shape)).astype(np.int16)
+    entry = {
+        "image": save(head, tmp_path / "head.nii.gz"),
+        "brain_mask": save((IMAGE > 0).astype(np.uint8), tmp_path / "mask.nii.gz"),
+    }
+    transform = preprocessing(image_size=64)
+    stripped = transform({"image": save(IMAGE, tmp_path / "stripped.nii.gz")})["image"]
+    assert torch.equal(transform(entry)["image"], stripped)
+
+
 def test_field_of_view_is_centred_on_the_brain(tmp_path):
     """A brain at the edge of the scan is neither cut nor left at the edge."""
     moved = np.roll(np.pad(IMAGE, ((0, 60), (0, 0), (0, 0))), 60, axis=0)
