@@ -26,7 +26,10 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
         print(f"\nError: {fault}", file=sys.stderr)
 
 
-# Commands are run by `python -m monai.bundle`, which is not ours to wrap: an uncaught InputError ends the process as
-# before (exit code 1), but its sentence is not buried under the tracebacks of the config parser.
-if sys.excepthook is sys.__excepthook__:
-    sys.excepthook = _show
+def show_input_errors() -> None:
+    """From now on, show an uncaught ``InputError`` of this process as its sentence, and nothing of tracebacks.
+
+    For ``python -m monai.bundle``, which is not ours to wrap. The exit code of the process stays 1.
+    """
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _show

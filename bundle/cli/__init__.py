@@ -1,2 +1,6 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The command, its options and its errors."""
+"""The command ``itermask2``, and the options of all runs."""
+
+from bundle.cli.check import check_options
+
+__all__ = ["check_options"]

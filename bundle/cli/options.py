@@ -1,54 +1,145 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Options of the command line that no config knows; MONAI would take them, and do nothing with them."""
+"""The options of all runs: one entry for each key of the configs that a user may set."""
 
 from __future__ import annotations
 
-import ast
-import difflib
-import inspect
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from monai.bundle import ConfigParser, run
+import click
 
+from bundle.cli.types import (
+    Device,
+    Existing,
+    Listing,
+    Number,
+    Optional,
+    OutputFolder,
+    Scans,
+    Switch,
+    Text,
+    Whole,
+    Word,
+)
 from bundle.errors import InputError
 
 
-def _value(text: str) -> str | list[str]:
-    """A value as the command line means it: a list of paths, or a path."""
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-    return value if isinstance(value, list) else text
+class Option(NamedTuple):
+    """A key of the configs.
+
+    Attributes:
+        type: of its values.
+        help: what it is, with its unit.
+    """
+
+    type: click.ParamType
+    help: str
 
 
-def check_options(arguments: Sequence[str] | None = None) -> None:
-    """Refuse an option of ``python -m monai.bundle run`` that is neither MONAI's nor a key of the configs.
+MODALITIES = ("flair", "t1", "t1ce", "t2", "dwi", "adc")
 
-    Args:
-        arguments: of the process, its own when None; those of other commands are let pass.
+
+# in the order in which a help page lists them
+OPTIONS = {
+    # what is worked on
+    "image": Option(Scans(), "scan, folder of scans, or list of them"),
+    "brain_mask": Option(Existing("the brain mask", file=True), "brain mask of the scan, when one scan is given"),
+    "dataset_dir": Option(Existing("a folder of scans", file=False), "folder of scans"),
+    "datalist": Option(Existing("a datalist (JSON)", file=True), "datalist (JSON) that names the scans"),
+    "split": Option(Text(), "which split of the datalist"),
+    "pattern": Option(Text(), "which files below a folder to take, such as **/*_flair.nii.gz"),
+    "validation_fraction": Option(Number(above=0, high=1), "share of the people that is held out for validation"),
+    "output_dir": Option(OutputFolder(), "folder for the results"),
+    "ckpt_dir": Option(OutputFolder(), "folder for the state of an unfinished training"),
+    "cache_dir": Option(Optional(OutputFolder()), "folder that keeps preprocessed scans between runs"),
+    "ckpt_path": Option(Existing("the weights, a .pt file", file=True), "weights (.pt)"),
+    "pretrained": Option(Existing("the weights, a .pt file", file=True), "weights (.pt) that a training starts from"),
+    "bundle_root": Option(Existing("the bundle, which holds configs/ and models/", file=False), "folder of the bundle"),
+    "modality": Option(Word(MODALITIES), "MRI contrast of the scans"),
+    "contrast": Option(Word(("bright", "dark", "any")), "lesions are brighter or darker than healthy tissue, or any"),
+    # the computer
+    "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
+    "amp": Option(Switch(), "half-precision arithmetic"),
+    "compile": Option(Switch(), "compile the networks before training"),
+    "num_workers": Option(Whole(0), "processes that load slices beside the training"),
+    "batch_size": Option(Whole(1), "slices worked on together; fewer need less memory"),
+    "validation_batch_size": Option(Whole(1), "the same in validation"),
+    "progress": Option(Switch(), "show a progress bar"),
+    "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
+    # the method
+    "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),
+    "start_fraction": Option(Number(above=0, high=1), "share of the brain's pixels that the first mask hides"),
+    "stop_ratio": Option(Number(0, 1), "the refinement stops when the mask shrinks by less than this share"),
+    "max_iterations": Option(Whole(1), "most iterations of the refinement"),
+    "smallest_share": Option(Number(0, 1), "components below this share of the largest are removed"),
+    "small_lesion": Option(Number(0), "millilitres; smaller lesions are searched for one by one"),
+    "crop_multiple": Option(Optional(Whole(1)), "images are cut to the brain, to a multiple of so many pixels"),
+    "field_of_view": Option(Number(above=0), "millimetres along the side of a slice"),
+    "image_size": Option(Whole(1), "pixels along the side of a slice"),
+    "intensity_percentile": Option(Number(above=0, high=100), "percentile of the brain's intensities that becomes 1"),
+    "best_possible_step": Option(Optional(Number(above=0)), "step of the search for the best possible mask"),
+    # training and calibration
+    "epochs": Option(Whole(1), "epochs of training"),
+    "steps_per_epoch": Option(Whole(1), "batches per epoch"),
+    "learning_rate": Option(Number(above=0), "learning rate of AdamW at the start"),
+    "ema_momentum": Option(Number(above=0, high=1), "weight of a step in the moving average of the weights"),
+    "val_interval": Option(Whole(1), "epochs between validations"),
+    "save_interval": Option(Whole(1), "epochs between saved states"),
+    "validation_slices": Option(Optional(Whole(1)), "slices to validate on; none for all"),
+    "lesion_margin": Option(Whole(0), "slices to leave out on either side of a slice with a lesion"),
+    "smallest_brain": Option(Number(0, 1), "slices with a smaller share of brain than this are left out"),
+    "slices": Option(Optional(Listing(Whole(0), 2)), "first and last slice to take, such as [70,89]; none for all"),
+    "threshold_percentile": Option(Number(0, 100), "percentile of the healthy errors that becomes the threshold"),
+    "lesion_percentile": Option(Number(0, 100), "percentile of the healthy scores that becomes the judge's threshold"),
+    "judged_iterations": Option(Whole(1), "iterations of the refinement while the judge learns"),
+    # the networks
+    "channels": Option(Whole(1), "channels of the first level of the networks"),
+    "channel_multipliers": Option(Listing(Whole(1)), "channels of each level, as multiples of the first"),
+    "attention_levels": Option(Listing(Switch()), "for each level, whether it has self-attention"),
+    "res_blocks": Option(Whole(1), "residual blocks per level"),
+    "dropout": Option(Number(0, below=1), "probability of dropout"),
+}
+
+
+def typed(name: str, value: Any) -> Any:
+    """The value of an option, from its text or from JSON.
 
     Raises:
-        InputError: naming the option, and the key that may have been meant.
+        InputError: when it is not of the option's type.
     """
-    program, *words = sys.argv if arguments is None else arguments
-    if Path(program).parts[-3:] != ("monai", "bundle", "__main__.py") or words[:1] != ["run"]:
-        return
-    options: dict[str, str] = {}
-    for word, following in zip(words, [*words[1:], ""]):
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            options[name] = value if equals else following
-    own = set(inspect.signature(run).parameters)
-    files = next((value for name, value in options.items() if name.replace("-", "_") == "config_file"), None)
-    if files is None:
-        return
-    known = own | set(ConfigParser.load_config_files(_value(files)))
-    for name in options:
-        key = name.replace("::", "#").split("#")[0]
-        if key not in known and key.replace("-", "_") not in own:
-            close = difflib.get_close_matches(key, sorted(known), 1)
-            meant = f"did you mean --{close[0]}?" if close else "see the keys at the top of the config."
-            raise InputError(f"--{name}: no such option of {files}; {meant}")
+    try:
+        return OPTIONS[name].type.convert(value, None, None)
+    except click.BadParameter as error:
+        raise InputError(f"--{name} {value}: {error.message}.") from error
+
+
+def check_together(values: Mapping[str, Any], given: set[str]) -> None:
+    """Refuse values that do not go together.
+
+    Args:
+        values: of the options, those of the configs where the user gives none.
+        given: names of those that the user gives.
+
+    Raises:
+        InputError: naming the options.
+    """
+    for first, second in (("image", "datalist"), ("image", "dataset_dir"), ("brain_mask", "datalist")):
+        if {first, second} <= given:
+            raise InputError(f"--{first} and --{second} were both given; give one of them.")
+    levels = values.get("channel_multipliers")
+    if levels:
+        if len(levels) != len(values.get("attention_levels", levels)):
+            raise InputError(
+                f"--channel_multipliers has {len(levels)} levels, --attention_levels "
+                f"{len(values['attention_levels'])}; give both the same number."
+            )
+        step = 2 ** (len(levels) - 1)
+        for name in ("image_size", "crop_multiple"):
+            size = values.get(name)
+            if isinstance(size, int) and size % step:
+                raise InputError(
+                    f"--{name} {size}: not divisible by {step}, as networks of {len(levels)} levels need it; "
+                    f"give {max(step, round(size / step) * step)}."
+                )
+    if values.get("slices") and values["slices"][0] > values["slices"][1]:
+        raise InputError(f"--slices {values['slices']}: the first slice lies behind the last; exchange them.")

@@ -1,8 +1,9 @@
+import json
 import subprocess
 
 import pytest
 
-from bundle.cli.options import check_options
+from bundle.cli.check import options_of_command_line as check_options
 from bundle.errors import InputError
 from tests.flows import command
 
@@ -30,7 +31,7 @@ def test_mistyped_options_are_refused(options, meant):
     [
         ["training", *TWO, "--judged_iterations", "3", "--epochs=4", "--validate#dataset#limit", "5"],
         ["training", *TWO, "--logging-file", "x.conf", "--slices", "[70,89]", "--train::sampler::num_samples", "1"],
-        ["--config_file=configs/inference.json", "--run_id", "inference", "--image", "x.nii"],
+        ["--config_file=configs/inference.json", "--run_id", "inference", "--image", "docs"],
     ],
 )
 def test_options_that_exist(options):
@@ -40,7 +41,14 @@ def test_options_that_exist(options):
 def test_other_commands_are_let_pass():
     check_options(["/somewhere/pytest", "--durations", "3"])
     check_options([RUN[0], "ckpt_export", "network_def", "--config_file", "configs/inference.json", "--any", "x"])
-    check_options([*RUN, "--args_file", "args.json", "--anything", "x"])
+
+
+def test_the_options_of_a_file_are_checked_too(tmp_path):
+    file = tmp_path / "args.json"
+    file.write_text(json.dumps({"config_file": "configs/inference.json", "run_id": "inference", "max_iterations": 0}))
+    with pytest.raises(InputError, match="--max_iterations 0: give a whole number from 1"):
+        check_options([*RUN, "--args_file", str(file)])
+    assert check_options([*RUN, "--args_file", str(file), "--max_iterations", "3"]) == {"max_iterations": 3}
 
 
 @pytest.mark.parametrize("configs", [("inference", ["inference"]), ("training", ["train"])])
