@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fire
 
+from bundle.cases.case import finished_cases
 from bundle.data.datalists import read_datalist
 from bundle.errors import InputError
 from bundle.files import write_whole
@@ -31,9 +32,8 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
     if json.loads(Path(datalist).read_text()).get("test"):
         splits["test"] = read_datalist(datalist, "test")
     masks = {}
-    for path in sorted(Path(results).resolve().glob("*/*_statistics.json")):
-        image = Path(json.loads(path.read_text())["image"]).resolve()
-        masks[image] = str(path).replace("_statistics.json", "_mask.nii.gz")
+    for case in finished_cases(Path(results).resolve()):
+        masks[Path(case.statistics()["image"]).resolve()] = str(case.file("mask"))
     added = [
         {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": masks[image]}
         for entry in splits["training"]

@@ -17,7 +17,8 @@ import torch
 from scipy import ndimage
 
 import bundle
-from bundle.cases.case import read_case
+from bundle.cases import CaseFolder
+from bundle.report.volumes import read_volumes
 from tests.flows import command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.test_reading import write_dicom
@@ -197,7 +198,7 @@ def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_pat
         statistics = json.loads((case / f"{case.name}_statistics.json").read_text())
         assert statistics["warnings"] == [] and statistics["brain_mask"] == str(given)
         # its pictures and tables count the given brain too
-        assert np.array_equal(read_case(case)[1].brain, brain)
+        assert np.array_equal(read_volumes(CaseFolder(case)).brain, brain)
 
 
 def test_inference_of_a_dicom_series(trained, tmp_path):

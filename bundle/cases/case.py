@@ -6,102 +6,129 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import nibabel as nib
 import numpy as np
-from monai.config import KeysCollection
-from monai.data import MetaTensor, NibabelWriter
-from monai.transforms import MapTransform, SaveImaged
+from monai.data import MetaTensor
 
 from bundle.data.volumes import oriented_array, oriented_brain, read_oriented
+from bundle.errors import InputError
+from bundle.files import write_whole
 
-# what the runs of this bundle, of whatever kind, write of a case
-OF_A_CASE = (
-    "statistics.json",
-    *(f"{name}.nii.gz" for name in ("mask", "error", "reconstruction", "iterations", "initial_error", "score")),
-    *("slices.csv", "slices.png", "film.png", "curve.png"),
-)
+# of every voxel of the scan: lesion or not (0, 1); squared error of the last reconstruction; that reconstruction, with
+# the scan's intensities; iterations for which the voxel was hidden; error of the initial network; lesion score
+VOLUMES = ("mask", "error", "reconstruction", "iterations", "initial_error", "score")
+
+# what the runs of this bundle, of whatever kind, write of a case, and the endings of the files
+FILES = {
+    "statistics": "statistics.json",
+    **{name: f"{name}.nii.gz" for name in VOLUMES},
+    "slice_scores": "slices.csv",
+    "slice_pictures": "slices.png",
+    "shrinking": "film.png",
+    "curve": "curve.png",
+}
 
 
-class SaveCased(SaveImaged):
-    """Write the volumes and the statistics of a case into a folder of its own, whole or not at all.
+def _nifti(volume: MetaTensor, dtype: np.dtype) -> nib.Nifti1Image:
+    """A volume (1 x H x W x D) as a NIfTI image in the place of its affine."""
+    return nib.Nifti1Image(np.asarray(volume[0].cpu()).astype(dtype), np.asarray(volume.affine, dtype=float))
 
-    A kind of ``SaveImaged``, so that MONAI Label, which does its own saving, leaves it out.
+
+class CaseFolder:
+    """The folder of a case; it bears the name of the case, and so do all files in it.
 
     Args:
-        keys: of the volumes to write, in the grid of the scan.
-        output_dir: the folder of the case is made in it, named as the case is.
-        postfixes: one a key; the file is ``<case>_<postfix>.nii.gz``.
-        dtypes: one a key: the type that is written.
+        path: of the folder, which need not exist before something is written.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_dir: str,
-        postfixes: Sequence[str],
-        dtypes: Sequence[str],
-        allow_missing_keys: bool = False,
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+
+    def file(self, kind: str) -> Path:
+        """Where a file of the case lies, ``kind`` being a key of ``FILES``."""
+        return self.path / f"{self.name}_{FILES[kind]}"
+
+    def has(self, kind: str) -> bool:
+        """Whether there is a file of that kind."""
+        return self.file(kind).is_file()
+
+    def statistics(self) -> dict[str, Any]:
+        """The figures and the facts of the case; see :py:class:`bundle.postprocessing.LesionStatisticsd`.
+
+        Raises:
+            InputError: when there are none.
+        """
+        try:
+            return json.loads(self.file("statistics").read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.file('statistics')}: missing or damaged; give the output folder of a run that has ended."
+            ) from error
+
+    def volume(self, name: str) -> np.ndarray:
+        """One of ``VOLUMES``, W x H x D, axes towards left, posterior and superior."""
+        return oriented_array(self.file(name))
+
+    def scan(self) -> MetaTensor:
+        """The scan itself, 1 x W x H x D, axes towards left, posterior and superior."""
+        return read_oriented(self.statistics()["image"])
+
+    def brain(self, scan: np.ndarray) -> np.ndarray:
+        """Where the brain is (bool), ``scan`` being the voxels of :py:meth:`scan`."""
+        return oriented_brain(self.statistics(), scan)
+
+    def label(self) -> np.ndarray | None:
+        """The expert's mask (bool), None where the run did not know one."""
+        path = self.statistics().get("label")
+        return oriented_array(path) > 0 if path else None
+
+    def write_results(
+        self, volumes: Iterable[tuple[str, MetaTensor, np.dtype | str]], statistics: Mapping[str, Any]
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.output_dir = Path(output_dir)
-        self.postfixes = postfixes
-        self.dtypes = dtypes
+        """Write the volumes and the statistics of the case, whole or not at all, in the place of an earlier result.
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        case = d["case"]
-        unfinished = self.output_dir / f".{case}.unfinished"
-        finished = self.output_dir / case
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        names = []
-        for key, postfix, dtype in self.key_iterator(d, self.postfixes, self.dtypes):
-            volume: MetaTensor = d[key]
-            writer = NibabelWriter(output_dtype=np.dtype(dtype))
-            writer.set_data_array(volume.cpu(), channel_dim=0)
-            writer.set_metadata(volume.meta, resample=False)
-            names.append(f"{case}_{postfix}.nii.gz")
-            writer.write(str(unfinished / names[-1]))
-        names.append(f"{case}_statistics.json")
-        (unfinished / names[-1]).write_text(json.dumps(d["statistics"], indent=4) + "\n")
-        finished.mkdir(exist_ok=True)
-        # the statistics of an earlier run go first and those of this one come last: where they are, the rest is theirs
-        for name in OF_A_CASE:
-            (finished / f"{case}_{name}").unlink(missing_ok=True)
-        for name in names:
-            os.replace(unfinished / name, finished / name)
-        unfinished.rmdir()
-        return d
+        Args:
+            volumes: name (of ``VOLUMES``), volume in the grid of the scan and the type that is written, of one after
+                the other: the next is asked for when the one before is written.
+            statistics: plain data.
+        """
+        unfinished = CaseFolder(self.path.with_name(f".{self.name}.unfinished") / self.name)
+        shutil.rmtree(unfinished.path.parent, ignore_errors=True)
+        try:
+            unfinished.path.mkdir(parents=True)
+            kinds = []
+            for name, volume, dtype in volumes:
+                nib.save(_nifti(volume, np.dtype(dtype)), unfinished.file(name))
+                kinds.append(name)
+            unfinished.file("statistics").write_text(json.dumps(statistics, indent=4) + "\n")
+            # the old statistics go first and the new ones come last: where there are some, the rest is theirs
+            self.clear()
+            self.path.mkdir(exist_ok=True)
+            for kind in (*kinds, "statistics"):
+                os.replace(unfinished.file(kind), self.file(kind))
+        finally:
+            shutil.rmtree(unfinished.path.parent, ignore_errors=True)
 
+    def write(self, kind: str, content: str | bytes) -> None:
+        """Write a file that goes with the results: a table, pictures."""
+        write_whole(self.file(kind), content)
 
-class Volumes(NamedTuple):
-    """The volumes of a case on one grid, axes towards left, posterior, superior; ``label`` may be None."""
-
-    image: np.ndarray
-    brain: np.ndarray
-    mask: np.ndarray
-    error: np.ndarray
-    reconstruction: np.ndarray
-    iterations: np.ndarray
-    label: np.ndarray | None
-    spacing: Sequence[float]
+    def clear(self) -> None:
+        """Remove the results; what somebody else has put into the folder stays."""
+        for kind in FILES:
+            self.file(kind).unlink(missing_ok=True)
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
 
 
-def read_case(folder: Path) -> tuple[dict[str, Any], Volumes]:
-    """The statistics and the volumes of a case, with the expert's mask where the run knew it.
-
-    Args:
-        folder: of the case, as :py:class:`bundle.cases.case.SaveCased` writes it.
-    """
-    start = folder / folder.name
-    statistics = json.loads(Path(f"{start}_statistics.json").read_text())
-    names = ("mask", "error", "reconstruction", "iterations")
-    results = {name: oriented_array(f"{start}_{name}.nii.gz") for name in names}
-    image = read_oriented(statistics["image"])
-    label = oriented_array(statistics["label"]) if statistics.get("label") else None
-    spacing = [float(mm) for mm in image.pixdim]
-    voxels = np.asarray(image[0])
-    return statistics, Volumes(voxels, oriented_brain(statistics, voxels), label=label, spacing=spacing, **results)
+def finished_cases(output_dir: str | Path) -> Iterator[CaseFolder]:
+    """The cases that runs have finished in a folder, by name."""
+    for path in sorted(Path(output_dir).glob("*")):
+        case = CaseFolder(path)
+        if case.has("statistics"):
+            yield case

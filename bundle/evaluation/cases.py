@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from bundle.data.volumes import oriented_array, oriented_brain
+from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.tables import read_scores
 
@@ -41,21 +40,16 @@ def read_cases(folder: str) -> list[Case]:
     """
     cases = []
     for row in read_scores(Path(folder)):
-        name = row["case"]
-        start = Path(folder) / name / name
-        statistics = json.loads(Path(f"{start}_statistics.json").read_text())
-        if "label" not in statistics:
+        case = CaseFolder(Path(folder) / row["case"])
+        label = case.label()
+        if label is None:
             raise InputError(
-                f"{start}_statistics.json: not of an evaluation, it names no label; run the evaluation anew."
+                f"{case.file('statistics')}: not of an evaluation, it names no label; run the evaluation anew."
             )
-        image = oriented_array(statistics["image"])
-        volumes = {
-            key: oriented_array(f"{start}_{key}.nii.gz") for key in ("mask", "error", "initial_error", "iterations")
-        }
-        volumes["mask"] = volumes["mask"] > 0
-        score = Path(f"{start}_score.nii.gz")
-        volumes["score"] = oriented_array(score) if score.is_file() else None
+        image = np.asarray(case.scan()[0])
+        volumes = {name: case.volume(name) for name in ("error", "initial_error", "iterations")}
+        score = case.volume("score") if case.has("score") else None
         scores = {key: row[key] for key in ("healthy_ssim", "seconds")}
-        volumes["brain"], volumes["label"] = oriented_brain(statistics, image), oriented_array(statistics["label"]) > 0
-        cases.append(Case(name, image, **volumes, **scores))
+        brain, mask = case.brain(image), case.volume("mask") > 0
+        cases.append(Case(case.name, image, brain, label, mask, score=score, **volumes, **scores))
     return cases

@@ -14,12 +14,13 @@ from PIL import Image
 from scipy import ndimage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bundle.cases.case import read_case
+from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.cases import Case
 from bundle.evaluation.comparison import mask_dice, volume_dice
 from bundle.evaluation.tables import read_scores
 from bundle.report.pictures import highest_error, montage, slice_pictures, window_of
+from bundle.report.volumes import read_volumes
 
 ACCENT, SOFT = "#c9184a", "#5c6775"
 
@@ -106,7 +107,7 @@ def agreement(scores: Sequence[dict[str, Any]]) -> Figure:
 
 def _largest_slice(folder: Path) -> list[Image.Image]:
     """Scan, outlines, error and reconstruction of the slice with the largest lesion of a case."""
-    _, volumes = read_case(folder)
+    volumes = read_volumes(CaseFolder(folder))
     z = int(volumes.label.sum(axis=(0, 1)).argmax())
     return list(slice_pictures(volumes, z, window_of(volumes), highest_error(volumes)).values())
 

@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from monai.networks.utils import eval_mode
 from torch import nn
 
+from bundle.cases.case import CaseFolder
 from bundle.distributed import gather
 from bundle.errors import InputError
 from bundle.evaluation.best_possible import best_possible_dice
@@ -152,7 +153,7 @@ class ScoreTables:
                     image, lesion = (volume.to(engine.state.device) for volume in pair)
                     best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
                 case["scores"]["largest_slice_best_possible_dice"] = float(best[0])
-            write_whole(self.output_dir / case["case"] / f"{case['case']}_slices.csv", _csv(case["slice_scores"]))
+            CaseFolder(self.output_dir / case["case"]).write("slice_scores", _csv(case["slice_scores"]))
             self.cases.append(case)
 
     def write(self, engine: Engine) -> None:

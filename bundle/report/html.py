@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 from torch import nn
 
-from bundle.cases.case import read_case
+from bundle.cases.case import CaseFolder
 from bundle.data.datasets import VolumeStream
 from bundle.distributed import gather
 from bundle.files import writable_folder, write_whole
@@ -30,23 +30,23 @@ from bundle.report.pictures import (
     slice_pictures,
     window_of,
 )
+from bundle.report.volumes import read_volumes
 
 
 def _inline(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encoded(picture, "JPEG")).decode()
 
 
-def case_section(folder: Path) -> dict[str, Any]:
+def case_section(case: CaseFolder) -> dict[str, Any]:
     """What the report shows of a case, made from the files of its folder; its pictures are also written there as PNG.
 
     Args:
-        folder: of the case, as :py:class:`bundle.cases.case.SaveCased` writes it.
+        case: that is finished.
 
     Returns:
         dict: ``statistics``, and pictures as data URLs: ``slices``, ``film``, ``curve`` and ``thumbnail``.
     """
-    case = folder.name
-    statistics, volumes = read_case(folder)
+    statistics, volumes = case.statistics(), read_volumes(case)
     window, highest = window_of(volumes), highest_error(volumes)
     slices = chosen_slices(volumes)
     largest = int(volumes.mask.sum(axis=(0, 1)).argmax()) if volumes.mask.any() else slices[len(slices) // 2]
@@ -54,9 +54,9 @@ def case_section(folder: Path) -> dict[str, Any]:
     film = film_strip(volumes, largest, window)
     curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
 
-    write_whole(folder / f"{case}_slices.png", encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
-    write_whole(folder / f"{case}_film.png", encoded(montage([[picture for _, picture in film]]), "PNG"))
-    write_whole(folder / f"{case}_curve.png", encoded(curve, "PNG"))
+    case.write("slice_pictures", encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
+    case.write("shrinking", encoded(montage([[picture for _, picture in film]]), "PNG"))
+    case.write("curve", encoded(curve, "PNG"))
     return {
         "statistics": statistics,
         "has_label": volumes.label is not None,
@@ -126,7 +126,7 @@ class RunReport:
 
     def add_case(self, engine: Engine) -> None:
         for item in engine.state.batch:
-            self.sections.append(case_section(self.output_dir / item["case"]))
+            self.sections.append(case_section(CaseFolder(self.output_dir / item["case"])))
 
     def write(self, engine: Engine) -> None:
         sections, faults = gather(self.sections), gather(self.dataset.faults)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from skimage import measure
 
-from bundle.cases.case import Volumes
+from bundle.report.volumes import Volumes
 
 HEIGHT = 300  # of a picture, in pixels
 

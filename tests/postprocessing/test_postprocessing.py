@@ -5,7 +5,6 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from bundle.cases.case import SaveCased
 from bundle.postprocessing.course import RefinementTraced, UnpackPredictiond
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics
 from bundle.postprocessing.to_scan import RestoreIntensityd
@@ -68,45 +67,12 @@ def test_intensities_of_the_scan_come_back():
     assert restored[0, 0, 0, 0] == 0 and restored[0, 1, 1, 1] == 100
 
 
-def finished(folder) -> dict:
+def finished() -> dict:
     data = RefinementTraced(keys="pred")(UnpackPredictiond(keys="pred")(case()))
     return LesionStatisticsd(keys="pred")(data)
 
 
-SAVE = {"keys": ["pred", "error"], "postfixes": ["mask", "error"], "dtypes": ["uint8", "float32"]}
-
-
-def test_a_case_is_saved_whole(tmp_path):
-    data = SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
-    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
-    assert files == ["scan_error.nii.gz", "scan_mask.nii.gz", "scan_statistics.json"]
-    assert json.loads((tmp_path / "scan" / "scan_statistics.json").read_text()) == data["statistics"]
-    assert [path.name for path in tmp_path.iterdir()] == ["scan"]
-
-
-def test_a_case_that_cannot_be_saved_leaves_the_old_one(tmp_path):
-    SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
-    before = {path.name: path.read_bytes() for path in (tmp_path / "scan").iterdir()}
-    broken = finished(tmp_path)
-    broken["statistics"] = {"not": {1, 2, 3}}
-    with pytest.raises(TypeError):
-        SaveCased(output_dir=str(tmp_path), **SAVE)(broken)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "scan").iterdir()} == before
-
-
-def test_what_an_earlier_run_left_of_a_case_goes(tmp_path):
-    """A run without a score must not leave that of another run beside its own mask; other files are not touched."""
-    SaveCased(output_dir=str(tmp_path), **SAVE)(finished(tmp_path))
-    for name in ("corrected.nii.gz", "scan_score.nii.gz", "scan_slices.csv", "scan_film.png"):
-        (tmp_path / "scan" / name).write_text("mine, or of an evaluation")
-    data = finished(tmp_path)
-    del data["error"]
-    SaveCased(output_dir=str(tmp_path), **SAVE, allow_missing_keys=True)(data)
-    files = sorted(path.name for path in (tmp_path / "scan").iterdir())
-    assert files == ["corrected.nii.gz", "scan_mask.nii.gz", "scan_statistics.json"]
-
-
-def test_statistics_are_plain_data(tmp_path):
-    statistics = finished(tmp_path)["statistics"]
+def test_statistics_are_plain_data():
+    statistics = finished()["statistics"]
     assert json.loads(json.dumps(statistics)) == statistics
     assert statistics["notice"] == "Research use only. Not a medical device."

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.cases import CaseFolder
 from bundle.report.html import case_section, write_report
 from tests.flows import run
 from tests.heads import write_head
@@ -47,6 +48,6 @@ def test_warnings_faults_and_odd_names_are_shown_as_text(outputs, tmp_path):
     statistics = json.loads(path.read_text())
     statistics["warnings"] = ["<b>loud</b> & clear"]
     path.write_text(json.dumps(statistics))
-    section = case_section(tmp_path / "patient_0_flair")
+    section = case_section(CaseFolder(tmp_path / "patient_0_flair"))
     page = write_report(tmp_path / "r.html", [section], {"weights": "x"}, ["scan.nii.gz: <bad>"]).read_text()
     assert "&lt;b&gt;loud&lt;/b&gt; &amp; clear" in page and "scan.nii.gz: &lt;bad&gt;" in page

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bundle.cases.case import Volumes
 from bundle.report.pictures import chosen_slices, film_strip, mask_curve, montage, slice_pictures, window_of
+from bundle.report.volumes import Volumes
 
 
 def volumes(lesion: bool = True) -> Volumes:
