@@ -10,7 +10,7 @@ from pathlib import Path
 import fire
 import torch
 
-from bundle.data.datalists import inference_data
+from bundle.data.scans import inference_data
 
 NAME = "itermask2_segmentation"  # "segmentation" in the name makes MONAI Label serve it as such
 

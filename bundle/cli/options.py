@@ -44,6 +44,9 @@ OPTIONS = {
     # what is worked on
     "image": Option(Scans(), "scan, folder of scans, or list of them"),
     "brain_mask": Option(Existing("the brain mask", file=True), "brain mask of the scan, when one scan is given"),
+    "brain_mask_pattern": Option(
+        Text(), "brain mask of each scan, from its folder, such as {name}_brain.nii.gz; {name} is the scan's name"
+    ),
     "dataset_dir": Option(Existing("a folder of scans", file=False), "folder of scans"),
     "datalist": Option(Existing("a datalist (JSON)", file=True), "datalist (JSON) that names the scans"),
     "split": Option(Text(), "which split of the datalist"),
@@ -123,7 +126,12 @@ def check_together(values: Mapping[str, Any], given: set[str]) -> None:
     Raises:
         InputError: naming the options.
     """
-    for first, second in (("image", "datalist"), ("image", "dataset_dir"), ("brain_mask", "datalist")):
+    for first, second in (
+        ("image", "datalist"),
+        ("image", "dataset_dir"),
+        ("brain_mask", "datalist"),
+        ("brain_mask", "brain_mask_pattern"),
+    ):
         if {first, second} <= given:
             raise InputError(f"--{first} and --{second} were both given; give one of them.")
     levels = values.get("channel_multipliers")

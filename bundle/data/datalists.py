@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from glob import glob
+from collections.abc import Mapping, Sequence
+from glob import escape, glob
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,21 +39,20 @@ def is_image(path: str | Path) -> bool:
     return str(path).endswith(NIFTI) and not stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES)
 
 
-def _volumes_in(folder: Path, pattern: str) -> list[str]:
+def volumes_in(folder: Path, pattern: str) -> list[str]:
     """All NIfTI images below a folder, without the masks and results that lie beside them."""
     # glob.glob follows symbolic links, of which data sets under version control consist; Path.glob does not
-    return sorted(path for path in glob(str(folder / pattern), recursive=True) if is_image(path))
+    return sorted(path for path in glob(os.path.join(escape(str(folder)), pattern), recursive=True) if is_image(path))
 
 
-def _with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
-    images = dict.fromkeys(str(entry["image"]) for entry in entries)
-    names = {image: stem_of(image) for image in images}
+    names = {str(entry["image"]): entry.get("case", stem_of(entry["image"])) for entry in entries}
     depth = 1
     while len(set(names.values())) < len(names) and depth < 20:
         depth += 1
         names = {
-            image: "_".join([*Path(image).resolve().parts[-depth:-1], stem_of(image)]).strip("/_") for image in images
+            image: "_".join([*Path(image).resolve().parts[-depth:-1], stem_of(image)]).strip("/_") for image in names
         }
     # an image that is listed twice (with two brain masks, say), or under two names
     given: list[str] = []
@@ -106,7 +106,7 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
         )
     here = file.resolve().parent
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    return _with_case_names([absolute_paths(entry, here) for entry in entries])
+    return with_case_names([absolute_paths(entry, here) for entry in entries])
 
 
 def training_data(
@@ -139,7 +139,7 @@ def training_data(
     if not folder.is_dir():
         raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
     subjects: dict[str, list[str]] = {}
-    for path in _volumes_in(folder, pattern):
+    for path in volumes_in(folder, pattern):
         subjects.setdefault(Path(path).relative_to(folder).parts[0], []).append(path)
     needed = 2 if validation_fraction < 1 else 1
     if len(subjects) < needed:
@@ -152,50 +152,3 @@ def training_data(
     held_out = max(1, round(validation_fraction * len(names)))
     chosen = names[:held_out] if split == "validation" else names[held_out:]
     return [{"image": path} for name in sorted(chosen) for path in subjects[name]]
-
-
-def inference_data(
-    image: str = "",
-    brain_mask: str = "",
-    dataset_dir: str = "",
-    datalist: str = "",
-    split: str = "test",
-    pattern: str = "**/*",
-) -> Iterator[dict[str, Any]]:
-    """List the volumes to segment, each with a unique name under "case".
-
-    This is a generator, so that a workflow can be built and checked where no data are yet.
-
-    Args:
-        image: a NIfTI file, a folder of NIfTI files, or a folder with one DICOM series; goes before the others.
-        brain_mask: brain mask of ``image``, when that is one volume.
-        dataset_dir: a folder of NIfTI files, used when there is neither ``image`` nor ``datalist``.
-        datalist: path of a datalist.
-        split: which split of the datalist.
-        pattern: which files of a folder to take.
-
-    Raises:
-        InputError: when there is nothing to segment.
-    """
-    if not image and datalist:
-        yield from read_datalist(datalist, split)
-        return
-    source = image or dataset_dir
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{source}: no such file or folder; give a scan, or a folder of scans, as --image.")
-    volumes = [source]
-    # a folder that has files, but no NIfTI file, is read as one DICOM series
-    if path.is_dir() and (_volumes_in(path, "**/*") or not any(path.iterdir())):
-        volumes = _volumes_in(path, pattern)
-    if not volumes:
-        raise InputError(
-            f"{source}: no image found with the pattern {pattern}; give a folder with NIfTI or DICOM files."
-        )
-    if brain_mask and len(volumes) > 1:
-        raise InputError(
-            f"{brain_mask}: one brain mask was given for {len(volumes)} images; "
-            'list each image with its "brain_mask" in a datalist.'
-        )
-    mask = {"brain_mask": brain_mask} if brain_mask else {}
-    yield from _with_case_names([{"image": volume, **mask} for volume in volumes])

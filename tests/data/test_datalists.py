@@ -5,8 +5,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.data.datalists import inference_data, read_datalist, training_data
+from bundle.data.datalists import read_datalist, training_data
 from bundle.data.datasets import SliceDataset, VolumeStream
+from bundle.data.scans import inference_data
 from bundle.errors import InputError
 from tests.heads import AFFINE, save, simulate_head, write_head
 

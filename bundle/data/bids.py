@@ -1,0 +1,107 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""What the name of a file says in a study that follows BIDS, the Brain Imaging Data Structure."""
+
+from __future__ import annotations
+
+import re
+from glob import escape, glob
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from bundle.errors import InputError
+
+CONTRASTS = {"flair": "flair", "t1w": "t1", "t2w": "t2", "dwi": "dwi", "adc": "adc"}
+
+
+# images of contrasts that no weights are for
+OTHERS = (
+    *("pdw", "pdt2", "t2star", "t2starw", "inplanet1", "inplanet2", "t1map", "t2map", "t2starmap", "unit1", "angio"),
+    *("bold", "sbref", "cbv", "asl", "m0scan", "epi", "swi", "fa", "md", "trace", "magnitude", "magnitude1"),
+    *("magnitude2", "phase", "phase1", "phase2", "phasediff", "fieldmap", "megre", "mese", "mp2rage", "pet", "ct"),
+)
+
+
+# folders of a study that hold no raw scans
+NOT_RAW = {"derivatives", "sourcedata", "code", "phenotype", "stimuli"}
+
+
+class BidsName(NamedTuple):
+    """A name such as ``sub-01_ses-2_acq-3D_FLAIR``.
+
+    Attributes:
+        entities: of the name, ``{"sub": "01", "ses": "2", "acq": "3D"}``.
+        suffix: the last word, "FLAIR".
+    """
+
+    entities: dict[str, str]
+    suffix: str
+
+    @property
+    def contrast(self) -> str:
+        """One of the words of ``--modality``, or the suffix where there is none for it."""
+        word = CONTRASTS.get(self.suffix.lower(), self.suffix)
+        return "t1ce" if word == "t1" and "ce" in self.entities else word
+
+    @property
+    def folder(self) -> str:
+        """``sub-01/ses-2/anat``, where a study keeps what belongs to the scan."""
+        parts = [f"{key}-{self.entities[key]}" for key in ("sub", "ses") if key in self.entities]
+        return "/".join([*parts, "dwi" if self.contrast in ("dwi", "adc") else "anat"])
+
+    @property
+    def derivative(self) -> str:
+        """``sub-01_ses-2_acq-3D_space-FLAIR_desc-itermask2``, how names of results begin."""
+        entities = {key: value for key, value in self.entities.items() if key != "desc"}
+        entities = {**entities, "space": entities.get("space", self.suffix), "desc": "itermask2"}
+        return "_".join(f"{key}-{value}" for key, value in entities.items())
+
+
+def bids_name(stem: str) -> BidsName | None:
+    """Read the name of an image, without its ending; None when it is not one of BIDS."""
+    *parts, suffix = stem.split("_")
+    pairs = [re.fullmatch(r"([a-z]+)-([A-Za-z0-9+]+)", part) for part in parts]
+    if not pairs or not all(pairs) or pairs[0][1] != "sub" or suffix.lower() not in (*CONTRASTS, *OTHERS):
+        return None
+    return BidsName({pair[1]: pair[2] for pair in pairs}, suffix)
+
+
+def study_of(image: Path, name: BidsName) -> Path | None:
+    """The folder of the study in which an image lies, or None when it does not lie in the folder of its person."""
+    person = f"sub-{name.entities['sub']}"
+    return next((parent.parent for parent in image.absolute().parents if parent.name == person), None)
+
+
+def _on_grid(mask: str, image: nib.Nifti1Image) -> bool:
+    try:
+        other = nib.load(mask)
+    except Exception:
+        # an unreadable file is no brain mask of the image
+        return False
+    return other.shape == image.shape and np.allclose(other.affine, image.affine, atol=0.01)
+
+
+def brain_mask_in_derivatives(image: Path, name: BidsName) -> str | None:
+    """The brain mask (``desc-brain…_mask``) that a pipeline has left in ``derivatives`` on the grid of an image.
+
+    Raises:
+        InputError: when there are several.
+    """
+    study = study_of(image, name)
+    if study is None:
+        return None
+    person = "_".join(f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities)
+    pattern = f"{escape(str(study))}/derivatives/**/{person}_*desc-brain*_mask.nii*"
+    found = sorted(glob(pattern, recursive=True))
+    if not found:
+        return None
+    scan = nib.load(image)
+    masks = [path for path in found if _on_grid(path, scan)]
+    if len(masks) > 1:
+        raise InputError(
+            f"{image}: {len(masks)} brain masks lie in derivatives on its grid, {masks[0]} and others; "
+            "say by --brain_mask_pattern which to take."
+        )
+    return masks[0] if masks else None

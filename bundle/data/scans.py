@@ -1,0 +1,138 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""From what a user names (files, folders, a study) to the scans of a run."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from glob import escape, glob
+from pathlib import Path
+from typing import Any
+
+from bundle.data.bids import NOT_RAW, BidsName, bids_name, brain_mask_in_derivatives, study_of
+from bundle.data.datalists import read_datalist, stem_of, volumes_in, with_case_names
+from bundle.errors import InputError
+
+ALL = "**/*"
+
+
+def _of_contrast(source: str, volumes: Sequence[str], modality: str) -> list[str]:
+    """The raw scans of a contrast, as far as the names say what they are (those of BIDS do); other scans are kept."""
+    raw = [path for path in volumes if not NOT_RAW & set(Path(path).relative_to(source).parts)] or list(volumes)
+    names = {path: bids_name(stem_of(path)) for path in raw}
+    chosen = [path for path, name in names.items() if name is None or name.contrast == modality]
+    if raw and not chosen:
+        others = Counter(name.contrast for name in names.values() if name is not None)
+        raise InputError(
+            f"{source}: no image of the contrast {modality} ({', '.join(f'{n} of {c}' for c, n in others.items())}); "
+            "give the contrast as --modality, with weights for it as --ckpt_path."
+        )
+    return chosen
+
+
+def scans_at(source: str, pattern: str = ALL, modality: str = "flair") -> list[str]:
+    """The scans that a path stands for.
+
+    Args:
+        source: a NIfTI file; a folder of NIfTI files, such as a study in BIDS; or a folder with one DICOM series.
+        pattern: which files of a folder to take. By default all but those whose name says that they are masks,
+            results, or of another contrast.
+        modality: the contrast to take from a study in BIDS, a word of ``--modality``.
+
+    Raises:
+        InputError: when there is none.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder; give a scan, or a folder of scans, as --image.")
+    if not path.is_dir():
+        return [source]
+    everything = volumes_in(path, ALL)
+    if not everything and any(path.iterdir()):
+        # files, but no NIfTI file: one DICOM series
+        return [source]
+    found = _of_contrast(source, everything, modality) if pattern == ALL else volumes_in(path, pattern)
+    if not found:
+        raise InputError(
+            f"{source}: no image found with the pattern {pattern}; give a folder with NIfTI or DICOM files."
+        )
+    return found
+
+
+def _mask_by_pattern(image: Path, name: BidsName | None, pattern: str) -> str:
+    """The one file that a pattern names for a scan."""
+    entities = name.entities if name else {}
+    words = {"name": stem_of(image), **{key: f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities}}
+    for word, value in words.items():
+        pattern = pattern.replace(f"{{{word}}}", escape(value))
+    found = sorted(glob(os.path.join(escape(str(image.parent)), pattern), recursive=True))
+    if len(found) != 1:
+        raise InputError(
+            f"{image}: {len(found)} brain masks match {pattern}; give a --brain_mask_pattern that names exactly one, "
+            "from the folder of the scan ({name} is its name without ending, {sub} and {ses} are those of BIDS)."
+        )
+    return found[0]
+
+
+def _described(image: str, brain_mask_pattern: str, of_study: bool) -> dict[str, Any]:
+    """The entry of a scan: its brain mask, and where its results belong when it is part of a study in BIDS."""
+    path, name = Path(image), bids_name(stem_of(image))
+    entry: dict[str, Any] = {"image": image}
+    in_study = of_study and name is not None and study_of(path, name) is not None
+    mask = None
+    if brain_mask_pattern:
+        mask = _mask_by_pattern(path, name, brain_mask_pattern)
+    elif in_study:
+        mask = brain_mask_in_derivatives(path, name)
+    if mask is not None:
+        entry["brain_mask"] = mask
+    if in_study:
+        entry |= {"case": name.derivative, "subfolder": name.folder}
+    return entry
+
+
+def inference_data(
+    image: str | Sequence[str] = "",
+    brain_mask: str = "",
+    brain_mask_pattern: str = "",
+    dataset_dir: str = "",
+    datalist: str = "",
+    split: str = "test",
+    pattern: str = ALL,
+    modality: str = "flair",
+) -> Iterator[dict[str, Any]]:
+    """List the volumes to segment, each with a unique name under "case".
+
+    This is a generator, so that a workflow can be built and checked where no data are yet.
+
+    Args:
+        image: what :py:func:`scans_at` takes, or several of it; goes before the others.
+        brain_mask: brain mask of ``image``, when that is one volume.
+        brain_mask_pattern: glob pattern of each scan's brain mask, from the folder of the scan; ``{name}`` in it is the
+            scan's name without its ending, ``{sub}`` and ``{ses}`` are the first parts of a BIDS name. Without it, the
+            masks that a study in BIDS has in ``derivatives``.
+        dataset_dir: a folder, used when there is neither ``image`` nor ``datalist``.
+        datalist: path of a datalist.
+        split: which split of the datalist.
+        pattern: which files of a folder to take.
+        modality: the contrast to take from a study in BIDS.
+
+    Raises:
+        InputError: when there is nothing to segment, or a brain mask is missing.
+    """
+    if not image and datalist:
+        yield from read_datalist(datalist, split)
+        return
+    sources = [image or dataset_dir] if isinstance(image, str) else list(image)
+    # a scan that is named twice, once by its folder, is one scan
+    scans = {path: Path(source).is_dir() for source in sources for path in scans_at(source, pattern, modality)}
+    if brain_mask and len(scans) > 1:
+        raise InputError(
+            f"{brain_mask}: one brain mask was given for {len(scans)} images; "
+            'give a --brain_mask_pattern, or list each image with its "brain_mask" in a datalist.'
+        )
+    entries = [
+        _described(path, "" if brain_mask else brain_mask_pattern, in_folder) for path, in_folder in scans.items()
+    ]
+    yield from with_case_names([{**entry, "brain_mask": brain_mask} if brain_mask else entry for entry in entries])
