@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bundle.errors import InputError
+from bundle.evaluation import compare_evaluations
 from scripts.add_pseudo_labels import add_pseudo_labels
-from scripts.compare import compare
 from scripts.draw_results import draw_results
 from scripts.merge_datalists import merge_datalists
 
@@ -55,11 +55,13 @@ def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
 
 def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_path):
     folder = str(judged_results)
-    table = compare(folder, folder, folder, folder, output=str(tmp_path / "tables"))
+    table = compare_evaluations(folder, published_test=folder, output=str(tmp_path / "tables"))
     for row in ("plain: equalised", "published IterMask2: final mask", "judged: mask as delivered", "no labels"):
         assert row in table
     with pytest.raises(InputError, match=r"no cases\.csv"):
-        compare(folder, str(tmp_path))
+        compare_evaluations(folder, str(tmp_path))
+    with pytest.raises(InputError, match="2 of its scans are also in"):
+        compare_evaluations(folder, folder)
     draw_results(folder, folder, folder, str(trained), output=str(tmp_path / "figures"))
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {"agreement.png", "calibration.png", "examples.png", "training.png"}

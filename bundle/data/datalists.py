@@ -26,6 +26,10 @@ NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score")
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
 
 
+# what it may tell of a patient
+WORDS = ("disease",)
+
+
 def stem_of(path: str | Path) -> str:
     """Name of an image without its ending."""
     name = Path(path).name
@@ -80,7 +84,8 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
 
     Returns:
         list: one dictionary a volume; all of ``PATHS``, where given, are absolute paths,
-        ``case`` is a name that is unique in the list. Other keys of the file are left out.
+        ``disease``, where given, is its name, and ``case`` is a name that is unique in the list. Other keys of the file
+        are left out.
 
     Raises:
         InputError: when the file is missing, no JSON, or without that split.
@@ -106,7 +111,8 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
         )
     here = file.resolve().parent
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    return with_case_names([absolute_paths(entry, here) for entry in entries])
+    words = [{key: str(entry[key]) for key in WORDS if key in entry} for entry in entries]
+    return with_case_names([{**absolute_paths(entry, here), **said} for entry, said in zip(entries, words)])
 
 
 def training_data(

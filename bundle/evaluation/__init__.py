@@ -1,11 +1,15 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """How good the masks are, and what simpler methods give."""
 
-from bundle.evaluation.baselines import JUDGED, PLAIN, REFINED
-from bundle.evaluation.case_scores import MaskScoresd, ReconstructionScoresd
-from bundle.evaluation.cases import read_cases
-from bundle.evaluation.comparison import add_gains, compare, write_tables
+from bundle.evaluation.best_possible import best_possible_dice
+from bundle.evaluation.cases import Case, read_cases
+from bundle.evaluation.comparison import add_gains, compare
+from bundle.evaluation.comparison_tables import compare_evaluations, write_tables
 from bundle.evaluation.figures import agreement, calibration_curve, examples, training_curves
+from bundle.evaluation.intervals import bootstrap_interval
+from bundle.evaluation.mask_scores import MaskScoresd
+from bundle.evaluation.methods import JUDGED, PLAIN, REFINED, Method
+from bundle.evaluation.reconstruction_scores import ReconstructionScoresd
 from bundle.evaluation.similarity import healthy_ssim
 from bundle.evaluation.tables import ScoreTables, read_scores
 
@@ -13,13 +17,18 @@ __all__ = [
     "JUDGED",
     "PLAIN",
     "REFINED",
+    "Case",
     "MaskScoresd",
+    "Method",
     "ReconstructionScoresd",
     "ScoreTables",
     "add_gains",
     "agreement",
+    "best_possible_dice",
+    "bootstrap_interval",
     "calibration_curve",
     "compare",
+    "compare_evaluations",
     "examples",
     "healthy_ssim",
     "read_cases",

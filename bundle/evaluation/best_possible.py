@@ -18,8 +18,8 @@ def best_possible_dice(
     model: nn.Module,
     image: torch.Tensor,
     lesion: torch.Tensor,
+    step: float,
     fractions: Sequence[float] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4),
-    step: float = 0.001,
     last: float = 0.3,
 ) -> torch.Tensor:
     """The best mask that any start fraction and any rising threshold would have given (paper section 3.1).
@@ -31,6 +31,9 @@ def best_possible_dice(
         model: an :py:class:`bundle.model.refinement.IterMaskNet`.
         image: normalised slices, B x 1 x H x W.
         lesion: bool, the shape of ``image``.
+        step: by which the threshold rises; the paper's is 0.001.
+        fractions: of the brain that are hidden at the start, as in the paper.
+        last: threshold that is tried, as in the paper.
 
     Returns:
         Tensor: the best Dice of each image, shape B; chosen with the label, and NaN without a lesion.

@@ -14,7 +14,23 @@ from bundle.evaluation.tables import read_scores
 
 
 class Case(NamedTuple):
-    """A case of an evaluation in the scan's own grid, axes towards left, posterior, superior."""
+    """A case of an evaluation in the scan's own grid, axes towards left, posterior, superior.
+
+    Attributes:
+        name: of the case.
+        image: the scan as it was read.
+        brain: bool.
+        label: bool, the expert's mask.
+        mask: bool, as delivered.
+        error: of the last reconstruction, within what was hidden.
+        initial_error: of the initial network's reconstruction.
+        iterations: how many iterations each voxel was hidden for.
+        score: of the judge; None where the model has no judge.
+        healthy_ssim: structural similarity of reconstruction and scan on healthy brain, mean over slices.
+        seconds: of the refinement.
+        disease: as the datalist names it; empty where it does not.
+        scan: absolute path of the image.
+    """
 
     name: str
     image: np.ndarray
@@ -27,6 +43,8 @@ class Case(NamedTuple):
     score: np.ndarray | None
     healthy_ssim: float
     seconds: float
+    disease: str = ""
+    scan: str = ""
 
 
 def read_cases(folder: str) -> list[Case]:
@@ -39,7 +57,7 @@ def read_cases(folder: str) -> list[Case]:
         InputError: when there is no evaluation.
     """
     cases = []
-    for row in read_scores(Path(folder)):
+    for row in read_scores(Path(folder)).to_dict("records"):
         case = CaseFolder(Path(folder) / row["case"])
         label = case.label()
         if label is None:
@@ -47,9 +65,21 @@ def read_cases(folder: str) -> list[Case]:
                 f"{case.file('statistics')}: not of an evaluation, it names no label; run the evaluation anew."
             )
         image = np.asarray(case.scan()[0])
-        volumes = {name: case.volume(name) for name in ("error", "initial_error", "iterations")}
-        score = case.volume("score") if case.has("score") else None
-        scores = {key: row[key] for key in ("healthy_ssim", "seconds")}
-        brain, mask = case.brain(image), case.volume("mask") > 0
-        cases.append(Case(case.name, image, brain, label, mask, score=score, **volumes, **scores))
+        cases.append(
+            Case(
+                name=case.name,
+                image=image,
+                brain=case.brain(image),
+                label=label,
+                mask=case.volume("mask") > 0,
+                error=case.volume("error"),
+                initial_error=case.volume("initial_error"),
+                iterations=case.volume("iterations"),
+                score=case.volume("score") if case.has("score") else None,
+                healthy_ssim=row["healthy_ssim"],
+                seconds=row["seconds"],
+                disease=row.get("disease", ""),
+                scan=str(Path(case.statistics()["image"]).resolve()),
+            )
+        )
     return cases

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,7 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.cases import Case
-from bundle.evaluation.comparison import mask_dice, volume_dice
+from bundle.evaluation.comparison import dice_at_thresholds, mask_scores
+from bundle.evaluation.methods import Method
 from bundle.evaluation.tables import read_scores
 from bundle.report.pictures import highest_error, montage, slice_pictures, window_of
 from bundle.report.volumes import read_volumes
@@ -77,11 +79,12 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int =
         healthy.append(case.score[..., free][case.brain[..., free]])
     percentiles = np.linspace(95, 99.9, 50)
     thresholds = np.percentile(np.concatenate(healthy), percentiles)
-    dice = [volume_dice(case.score, case, thresholds) for case in cases]
+    uncleaned = Method("score", lambda case: case.score)
+    dice = [dice_at_thresholds(case.score, case, thresholds, uncleaned) for case in cases]
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
     axes.plot(percentiles, np.nanmean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
-    own = [mask_dice(case.mask, case) for case in cases]
+    own = [mask_scores(case.mask, case)["dice"] for case in cases]
     axes.axhline(np.nanmean(own), color=ACCENT, label="each volume's own, above the dashed one")
     axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)
@@ -89,9 +92,13 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int =
     return figure
 
 
-def agreement(scores: Sequence[dict[str, Any]]) -> Figure:
-    """Dice against lesion size, and the difference of the volumes against their mean (Bland and Altman 1986)."""
-    truth, found, dice = (np.array([row[name] for row in scores]) for name in ("lesion_ml", "mask_ml", "dice"))
+def agreement(scores: pd.DataFrame) -> Figure:
+    """Dice against lesion size, and the difference of the volumes against their mean (Bland and Altman 1986).
+
+    Args:
+        scores: of :py:func:`bundle.evaluation.read_scores`.
+    """
+    truth, found, dice = (scores[name].to_numpy() for name in ("lesion_ml", "mask_ml", "dice"))
     figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 2, 1, xlabel="lesion by the expert (ml)", ylabel="volume Dice", xscale="log", ylim=(0, 1))
     axes.scatter(truth, dice, color=ACCENT, s=18)
@@ -121,7 +128,7 @@ def examples(folder: Path, number: int = 3) -> Image.Image:
         folder: output folder of an evaluation.
         number: of cases of either kind.
     """
-    scored = [row for row in read_scores(folder) if np.isfinite(row["dice"])]
-    names = [row["case"] for row in sorted(scored, key=lambda row: -row["dice"])]
+    scored = read_scores(folder).dropna(subset="dice")
+    names = scored.sort_values("dice", ascending=False, kind="stable")["case"].tolist()
     chosen = dict.fromkeys([*names[:number], *names[-number:]])
     return montage([_largest_slice(folder / name) for name in chosen])

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def share(part: float, whole: float) -> float:
-    """Their ratio; NaN where there is nothing to divide by."""
+def ratio(part: float, whole: float) -> float:
+    """One by the other; NaN where there is nothing to divide by."""
     return float(part / whole) if whole else math.nan
 
 
-def overlap(true_positive: float, false_positive: float, false_negative: float) -> dict[str, float]:
+def overlap_scores(true_positive: float, false_positive: float, false_negative: float) -> dict[str, float]:
     """Dice, sensitivity and precision from counts; NaN where there is nothing to divide by.
 
     Where there is no lesion all three are NaN, whatever is marked, as the Dice of MONAI's ``MeanDice`` is: what is
@@ -24,9 +24,9 @@ def overlap(true_positive: float, false_positive: float, false_negative: float) 
     if not lesion:
         return dict.fromkeys(("dice", "sensitivity", "precision"), math.nan)
     return {
-        "dice": share(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "sensitivity": share(true_positive, lesion),
-        "precision": share(true_positive, true_positive + false_positive),
+        "dice": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        "sensitivity": ratio(true_positive, lesion),
+        "precision": ratio(true_positive, true_positive + false_positive),
     }
 
 

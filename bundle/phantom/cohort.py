@@ -23,7 +23,7 @@ def _write_person(folder: Path, seed: int, modality: str, lesion: str | None) ->
     image, label = folder / name / f"{name}_{modality}.nii.gz", folder / name / f"{name}_seg.nii.gz"
     entry = {"image": str(image.relative_to(folder))}
     if lesion is not None:
-        entry |= {"label": str(label.relative_to(folder)), "lesion": lesion}
+        entry |= {"label": str(label.relative_to(folder)), "disease": lesion}
     if not image.exists():
         image.parent.mkdir(parents=True, exist_ok=True)
         volumes = dict(zip((image, label), simulate(seed, modality, lesion)))

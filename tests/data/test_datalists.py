@@ -20,11 +20,18 @@ def slices_transform(image_size=32):
 
 
 def test_datalist_paths_are_relative_to_the_file(tmp_path):
-    entry = {"image": "a/x.nii.gz", "label": "/far/y.nii.gz", "brain_mask": "../m.nii.gz", "lesion": "ms"}
+    entry = {
+        "image": "a/x.nii.gz",
+        "label": "/far/y.nii.gz",
+        "brain_mask": "../m.nii.gz",
+        "lesion": "x",
+        "disease": "ms",
+    }
     (tmp_path / "list.json").write_text(json.dumps({"test": [entry]}))
     (read,) = read_datalist(str(tmp_path / "list.json"), "test")
     assert read["image"] == str(tmp_path / "a" / "x.nii.gz") and read["label"] == "/far/y.nii.gz"
     assert read["brain_mask"].endswith("m.nii.gz") and read["case"] == "x" and "lesion" not in read
+    assert read["disease"] == "ms"
 
 
 def test_cases_of_one_name_are_told_apart(tmp_path):

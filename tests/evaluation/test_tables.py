@@ -7,11 +7,10 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
-from bundle.evaluation.case_scores import MaskScoresd, ReconstructionScoresd
-from bundle.evaluation.tables import ScoreTables
+from bundle.evaluation import MaskScoresd, ReconstructionScoresd, ScoreTables, read_scores
 
 
-def scored(name: str, seed: int) -> tuple[dict, dict]:
+def scored(name: str, seed: int, disease: str = "") -> tuple[dict, dict]:
     """A case whose error map and intensity both show its lesion, with a mask that misses a part of it."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.full((1, 20, 20, 4), -3.0)
@@ -24,17 +23,17 @@ def scored(name: str, seed: int) -> tuple[dict, dict]:
     mask[0, 15, 15, 0] = 1
     affine = torch.diag(torch.tensor([20.0, 20, 5, 1]))
     data = {"image": image, "error": (image * (image > -3)) ** 2, "reconstruction": image * 0.9, "lesion": lesion}
-    data = ReconstructionScoresd(keys="image")(data)
+    data = ReconstructionScoresd(keys="image", smallest_brain=0.15)(data)
     data |= {"pred": mask, "label": MetaTensor(lesion, affine=affine)}
     data = MaskScoresd(keys="pred", pixel_mm=1.875)(data)
     refinement = {"iterations": 3, "cap_reached": False, "seconds": 1.25}
     data["statistics"] = {"number_of_components": 1, "refinement": refinement}
-    return {"case": name}, data
+    return {"case": name, **({"disease": disease} if disease else {})}, data
 
 
 @pytest.fixture
 def tables(tmp_path, golden_model):
-    cases = [scored("b", 1), scored("a", 0)]
+    cases = [scored("NA", 1, "ms"), scored("a", 0)]
     engine = Engine(lambda e, i: None)
 
     def give(e):
@@ -45,13 +44,13 @@ def tables(tmp_path, golden_model):
     engine.add_event_handler("ITERATION_COMPLETED", give)
     handler.attach(engine)
     engine.run([0, 1])
-    return tmp_path, dict(zip("ba", (output for _, output in cases)))
+    return tmp_path, dict(zip(("NA", "a"), (output for _, output in cases)))
 
 
 def test_cases_and_slices(tables, golden_model):
     folder, outputs = tables
     rows = list(csv.DictReader((folder / "cases.csv").open()))
-    assert [row["case"] for row in rows] == ["a", "b"]
+    assert [row["case"] for row in rows] == ["NA", "a"]
     for row in rows:
         assert float(row["dice"]) == pytest.approx(outputs[row["case"]]["scores"]["dice"], abs=1e-4)
         assert row["cap_reached"] == "False" and float(row["seconds"]) == 1.25
@@ -65,7 +64,7 @@ def test_summary_keeps_label_free_and_label_chosen_apart(tables, golden_model):
     summary = json.loads((folder / "summary.json").read_text())
     assert list(summary)[:4] == ["notice", "number_of_cases", "label_free", "threshold_chosen_with_test_labels"]
     free = summary["label_free"]
-    dice = [outputs[name]["scores"]["dice"] for name in "ab"]
+    dice = [outputs[name]["scores"]["dice"] for name in ("NA", "a")]
     assert free["volume"]["dice"] == {
         "mean": pytest.approx(np.mean(dice), abs=1e-4),
         "median": pytest.approx(np.median(dice), abs=1e-4),
@@ -79,3 +78,17 @@ def test_summary_keeps_label_free_and_label_chosen_apart(tables, golden_model):
     chosen = summary["threshold_chosen_with_test_labels"]
     assert chosen["plain_intensity"]["volume"]["dice"]["mean"] > 0.95
     assert chosen["error_map"]["volume"]["dice"]["number"] == 2
+
+
+def test_scores_are_read_as_they_were_written(tables):
+    folder, outputs = tables
+    rows = read_scores(folder)
+    assert rows["case"].tolist() == ["NA", "a"] and rows["disease"].tolist() == ["ms", ""]
+    assert rows["dice"].tolist() == pytest.approx([outputs[name]["scores"]["dice"] for name in ("NA", "a")], abs=1e-4)
+
+
+def test_each_disease_has_means_of_its_own(tables):
+    folder, outputs = tables
+    diseases = json.loads((folder / "summary.json").read_text())["label_free"]["volume_by_disease"]
+    assert list(diseases) == ["ms"] and diseases["ms"]["number_of_cases"] == 1
+    assert diseases["ms"]["dice"]["mean"] == pytest.approx(outputs["NA"]["scores"]["dice"], abs=1e-4)

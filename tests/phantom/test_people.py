@@ -39,9 +39,9 @@ def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path):
     assert {split: len(entries) for split, entries in datalist.items()} == {"training": 1, "validation": 1, "test": 1}
     patient = datalist["test"][0]
     image = nib.load(tmp_path / patient["image"])
-    assert np.array_equal(image.affine, AFFINE) and "label" in patient and patient["lesion"] in LESIONS
+    assert np.array_equal(image.affine, AFFINE) and "label" in patient and patient["disease"] in LESIONS
     # the same person again, number for number
-    expected, _ = simulate(5 + 20_000, "t1", patient["lesion"])
+    expected, _ = simulate(5 + 20_000, "t1", patient["disease"])
     assert np.array_equal(np.asarray(image.dataobj), expected)
 
     (tmp_path / datalist["training"][0]["image"]).unlink()

@@ -1,0 +1,120 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Means and medians over the cases of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bundle.evaluation.overlap import best_threshold, overlap_scores
+
+# lesion areas in pixels of the model's 128 x 128 grid (paper section 3.1)
+SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
+
+
+SCORES = ("dice", "sensitivity", "precision")
+
+
+def mean_and_median(values: Sequence[float]) -> dict[str, float | int | None]:
+    """Mean, median and number of what is finite; None where nothing is."""
+    finite = np.asarray([value for value in values if np.isfinite(value)])
+    if not len(finite):
+        return {"mean": None, "median": None, "number": 0}
+    return {
+        "mean": round(float(finite.mean()), 4),
+        "median": round(float(np.median(finite)), 4),
+        "number": len(finite),
+    }
+
+
+def by_size(dice: Sequence[float], pixels: Sequence[float]) -> dict[str, dict]:
+    """Dice of small, medium and large lesions, by the lesion area of each slice in pixels of the model's grid."""
+    return {
+        name: mean_and_median([value for value, size in zip(dice, pixels) if low <= size < high])
+        for name, (low, high) in SIZES.items()
+    }
+
+
+def by_disease(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict]:
+    """Volume scores of the cases of each disease, as the datalist names it; empty where it names none."""
+    diseases = sorted({case["disease"] for case in cases if case["disease"]})
+    members = {disease: [case["scores"] for case in cases if case["disease"] == disease] for disease in diseases}
+    return {
+        disease: {
+            "number_of_cases": len(scores),
+            **{name: mean_and_median([score[name] for score in scores]) for name in SCORES},
+        }
+        for disease, scores in members.items()
+    }
+
+
+def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores of the masks as delivered: whole volumes, and their slices with the largest lesion."""
+    scores = [case["scores"] for case in cases]
+    pixels = [score["largest_slice_pixels_at_128"] for score in scores]
+    slices = [row for case in cases for row in case["slice_scores"] if row["lesion_pixels_at_128"] > 0]
+    diseases = by_disease(cases)
+    return {
+        "volume": {name: mean_and_median([score[name] for score in scores]) for name in SCORES},
+        **({"volume_by_disease": diseases} if diseases else {}),
+        "largest_slice": {
+            **{name: mean_and_median([score[f"largest_slice_{name}"] for score in scores]) for name in SCORES},
+            "dice_by_size": by_size([score["largest_slice_dice"] for score in scores], pixels),
+        },
+        "all_lesion_slices": {
+            "dice_by_size": by_size([row["dice"] for row in slices], [row["lesion_pixels_at_128"] for row in slices])
+        },
+        "false_positive_ml_on_lesion_free_slices": mean_and_median(
+            [score["false_positive_ml_on_lesion_free_slices"] for score in scores]
+        ),
+        "healthy_ssim": mean_and_median([case["reconstruction_scores"]["healthy_ssim"] for case in cases]),
+        "largest_slice_healthy_ssim": mean_and_median(
+            [case["reconstruction_scores"]["largest_slice_healthy_ssim"] for case in cases]
+        ),
+    }
+
+
+def chosen_with_labels(cases: Sequence[Mapping[str, Any]], key: str, thresholds: np.ndarray) -> dict[str, Any]:
+    """Scores of a map at the one threshold that is best for these very labels, of volumes and of largest slices.
+
+    Args:
+        cases: with ``voxels``, see :py:class:`bundle.evaluation.ReconstructionScoresd`.
+        key: the map among the ``voxels``: "error" or "intensity".
+        thresholds: to choose from, ascending.
+    """
+    result: dict[str, Any] = {}
+    for scope in ("volume", "largest_slice"):
+        maps = []
+        for voxels in (case["voxels"] for case in cases):
+            chosen = voxels["in_largest_slice"] if scope == "largest_slice" else slice(None)
+            maps.append((voxels[key][chosen], voxels["lesion"][chosen]))
+        threshold, dice = best_threshold(maps, thresholds)
+        scores = []
+        for values, lesion in maps:
+            mask = values > threshold
+            counts = (mask & lesion).sum(), (mask & ~lesion).sum(), (~mask & lesion).sum()
+            scores.append(overlap_scores(*map(int, counts)))
+        pixels = [case["scores"]["largest_slice_pixels_at_128"] for case in cases]
+        result[scope] = {
+            "threshold": threshold,
+            **{name: mean_and_median([score[name] for score in scores]) for name in SCORES},
+            "dice_by_size": by_size(dice, pixels),
+        }
+    return result
+
+
+def chosen_for_error_and_intensity(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the error map and the plain intensity reach with the threshold that suits the test labels best."""
+    error = np.concatenate([case["voxels"]["error"] for case in cases])
+    intensity = np.concatenate([case["voxels"]["intensity"] for case in cases])
+    low, high = float(error.min()), float(error.max())
+    return {
+        "grid": "the model's",
+        # the paper's 100 thresholds of the error, min-max normalised over the whole test set
+        "error_map": chosen_with_labels(cases, "error", low + (high - low) * np.arange(100) / 10_000),
+        "plain_intensity": chosen_with_labels(
+            cases, "intensity", np.linspace(float(intensity.min()), float(intensity.max()), 500)
+        ),
+    }

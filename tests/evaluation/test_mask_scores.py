@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.metrics import DiceMetric
+
+from bundle.evaluation import MaskScoresd
+
+
+def volumes(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    mask, label = (torch.rand(1, 12, 14, 5, generator=generator) > p for p in (0.6, 0.7))
+    label[..., 1] = False
+    return mask, label
+
+
+def test_masks_are_scored_as_monai_scores_them():
+    mask, label = volumes()
+    affine = torch.diag(torch.tensor([2.0, 3, 5, 1]))
+    data = {"pred": mask, "label": MetaTensor(label.float(), affine=affine)}
+    scored = MaskScoresd(keys="pred", pixel_mm=2.0)(data)
+    scores = scored["scores"]
+    assert scores["dice"] == pytest.approx(float(DiceMetric()(mask[None], label[None])), abs=1e-6)
+    largest = int(label.sum(dim=(0, 1, 2)).argmax())
+    assert scores["largest_slice"] == largest
+    expected = float(DiceMetric()(mask[None, ..., largest], label[None, ..., largest]))
+    assert scores["largest_slice_dice"] == pytest.approx(expected, abs=1e-6)
+    # 2 x 3 mm voxels counted in 2 x 2 mm pixels, 30 cubic millimetres each
+    assert scores["largest_slice_pixels_at_128"] == pytest.approx(float(label[..., largest].sum()) * 6 / 4, abs=0.1)
+    assert scores["lesion_ml"] == pytest.approx(float(label.sum()) * 0.03)
+    assert scores["false_positive_ml_on_lesion_free_slices"] == pytest.approx(float(mask[..., 1].sum()) * 0.03)
+    assert np.isnan(scored["slice_scores"][1]["sensitivity"])

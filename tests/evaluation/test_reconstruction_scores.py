@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from bundle.evaluation import ReconstructionScoresd
+
+
+def test_voxels_are_kept_for_the_thresholds():
+    image = torch.full((1, 16, 16, 3), -3.0)
+    image[:, 2:14, 2:14] = torch.randn(1, 12, 12, 3).clamp(min=-2.9)
+    lesion = torch.zeros_like(image)
+    lesion[0, 5:8, 5:8, 1] = 1
+    data = {"image": image, "error": image.abs(), "reconstruction": image.clone(), "lesion": lesion}
+    scored = ReconstructionScoresd(keys="image", smallest_brain=0.15)(data)
+    voxels = scored["voxels"]
+    assert len(voxels["error"]) == 12 * 12 * 3 and voxels["lesion"].sum() == 9
+    assert voxels["in_largest_slice"].sum() == 144 and voxels["lesion"][voxels["in_largest_slice"]].sum() == 9
+    assert scored["reconstruction_scores"]["healthy_ssim"] == pytest.approx(1, abs=1e-4)
+    assert scored["largest_slice_lesion"].shape == (1, 1, 16, 16)
