@@ -21,7 +21,7 @@ from bundle.cases import CaseFolder
 from bundle.report.volumes import read_volumes
 from tests.flows import command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
-from tests.test_reading import write_dicom
+from tests.data.test_volumes import write_dicom
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
