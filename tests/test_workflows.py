@@ -19,9 +19,9 @@ from scipy import ndimage
 import bundle
 from bundle.cases import CaseFolder
 from bundle.report.volumes import read_volumes
+from tests.data.test_volumes import write_dicom
 from tests.flows import command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
-from tests.data.test_volumes import write_dicom
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -50,7 +50,7 @@ def best_possible_dice(
         mask = start_mask(error, brain, fraction)
         for i in range(1, round(last / step) + 1):
             threshold = torch.tensor(i * step, device=image.device)
-            mask = model.refine(image, brain, seeds, None, mask, None, None, threshold).mask
+            mask = model.refine(image, brain, seeds, start=mask, threshold=threshold).mask
             shared = (mask & lesion).flatten(1).sum(dim=1)
             dice = 2 * shared / (mask.flatten(1).sum(dim=1) + lesion.flatten(1).sum(dim=1)).clamp(min=1)
             best = torch.maximum(best, dice)
