@@ -50,7 +50,7 @@ def convert(initial: str, refiner: str, output: str = "model.pt", threshold: flo
     os.replace(unfinished, output)
     sizes = arguments[1]
     print(
-        f"{output} written. Use it with --method published --ckpt_path {output} --channels {sizes['channels']} "
+        f"{output} written. Use it with configs/published.json and --ckpt_path {output} --channels {sizes['channels']} "
         f'--channel_multipliers "{sizes["channel_multipliers"]}" --attention_levels "{sizes["attention_levels"]}" '
         f"--res_blocks {sizes['res_blocks']}"
     )

@@ -13,7 +13,7 @@ import torch
 from bundle.model.authors_checkpoint import convert_reference_state
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
-from tests.flows import run
+from tests.flows import JUDGED, REFINEMENT, run
 from tests.heads import write_head
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +56,7 @@ def golden_model(golden: dict[str, torch.Tensor], golden_states: dict) -> IterMa
         weights, arguments = convert_reference_state(state)
         networks[name] = ReconstructionUNet(**arguments)
         networks[name].load_state_dict(weights)
-    model = IterMaskNet(**networks)
+    model = IterMaskNet(**networks, **REFINEMENT)
     model.threshold.copy_(golden["validation/threshold"])
     return model.eval()
 
@@ -92,11 +92,9 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def run_judged(configs: list[str], cohort: Path, output: Path, **overrides: Any) -> None:
-    """Run a workflow of the judged method on ``cohort``."""
-    run_in_root(
-        "train", ["train", *configs], dataset_dir=str(cohort), output_dir=str(output), method="judged", **overrides
-    )
+def run_judged(kind: str, configs: list[str], cohort: Path, output: Path, **overrides: Any) -> None:
+    """Run a workflow with a judge on ``cohort``."""
+    run_in_root(kind, configs, dataset_dir=str(cohort), output_dir=str(output), **JUDGED, **overrides)
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +102,10 @@ def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
     """Output folder of a run that trained a judge for the networks of ``trained`` and calibrated it."""
     output = tmp_path_factory.mktemp("judged")
     pretrained = str(trained / "model.pt")
-    run_judged(["judge"], cohort, output, pretrained=pretrained, epochs=2, steps_per_epoch=3, val_interval=1)
-    run_judged(["evaluate", "calibrate_judge"], cohort, output, ckpt_path=str(output / "model.pt"))
+    run_judged(
+        "train", ["train", "judge"], cohort, output, pretrained=pretrained, epochs=2, steps_per_epoch=3, val_interval=1
+    )
+    run_judged("infer", ["inference", "calibrate_judge"], cohort, output, ckpt_path=str(output / "model.pt"))
     return output
 
 
@@ -113,5 +113,5 @@ def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory
 def judged_results(cohort: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of an evaluation of both patients of ``cohort`` by the model of ``judged``."""
     output = tmp_path_factory.mktemp("judged_results")
-    run_judged(["evaluate"], cohort, output, ckpt_path=str(judged / "model.pt"))
+    run_judged("infer", ["inference", "evaluate"], cohort, output, ckpt_path=str(judged / "model.pt"))
     return output

@@ -9,13 +9,26 @@ from monai.bundle import ConfigWorkflow
 
 # with the networks that the training gives, which have no judge
 SMALL = {
-    "method": "refined",
+    "judge#_disabled_": True,
     "image_size": 32,
     "channels": 4,
     "channel_multipliers": [1, 2],
     "attention_levels": [False, True],
     "radius": 4,
     "batch_size": 4,
+}
+
+JUDGED = {"judge#_disabled_": False}
+
+# the settings of the refinement that configs/inference.json has
+REFINEMENT = {
+    "radius": 15.0,
+    "start_fraction": 0.6,
+    "stop_ratio": 0.01,
+    "max_iterations": 50,
+    "contrast": "any",
+    "score_sigma": 0.8,
+    "score_limit": 4.0,
 }
 
 

@@ -14,7 +14,7 @@ from bundle.data.loading import LoadVolumed
 from bundle.errors import InputError, input_error
 from bundle.preprocessing.brain_mask import BrainMaskd
 from bundle.preprocessing.placing import FieldOfViewd
-from tests.flows import command, run
+from tests.flows import JUDGED, command, run
 from tests.heads import AFFINE, save, simulate_head, write_head
 
 IMAGE, _ = simulate_head(0)
@@ -196,14 +196,6 @@ def test_checkpoints(trained, tmp_path):
     assert not list(output.glob("*/*"))
 
 
-def test_unknown_method(trained, tmp_path):
-    scan = write_head(tmp_path, "scan", 0)["image"]
-    paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
-    for contrast in ({}, {"contrast": "bright"}):
-        said = fault_of("infer", ["inference"], image=scan, method="refine", **contrast, **paths)
-        assert "no such method" in said
-
-
 def test_unknown_contrast(trained, tmp_path):
     scan = write_head(tmp_path, "scan", 0)["image"]
     paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
@@ -216,8 +208,8 @@ def test_an_evaluation_of_nothing_usable(trained, cohort, tmp_path):
     splits["test"] = [{**entry, "label": entry["image"]}]
     (tmp_path / "list.json").write_text(json.dumps(splits))
     said = fault_of(
-        "train",
-        ["train", "evaluate"],
+        "infer",
+        ["inference", "evaluate"],
         datalist=str(tmp_path / "list.json"),
         output_dir=str(tmp_path / "out"),
         ckpt_path=str(trained / "model.pt"),
@@ -231,12 +223,12 @@ def test_a_judge_that_cannot_be_calibrated_is_not_written(cohort, judged, tmp_pa
     splits["validation"] = [{**splits["validation"][0], "label": brain}]
     (tmp_path / "list.json").write_text(json.dumps(splits))
     said = fault_of(
-        "train",
-        ["train", "evaluate", "calibrate_judge"],
+        "infer",
+        ["inference", "calibrate_judge"],
         datalist=str(tmp_path / "list.json"),
         output_dir=str(tmp_path / "out"),
         ckpt_path=str(judged / "model.pt"),
-        method="judged",
+        **JUDGED,
     )
     assert "No lesion-free slice" in said and not (tmp_path / "out" / "model.pt").exists()
 

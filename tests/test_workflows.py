@@ -20,7 +20,7 @@ import bundle
 from bundle.cases import CaseFolder
 from bundle.report.volumes import read_volumes
 from tests.data.test_volumes import write_dicom
-from tests.flows import command, options, run, workflow
+from tests.flows import JUDGED, command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
 
 
@@ -218,8 +218,8 @@ def test_inference_of_a_dicom_series(trained, tmp_path):
 
 def test_evaluation(cohort, trained, tmp_path):
     settings = {"dataset_dir": str(cohort), "ckpt_path": str(trained / "model.pt")}
-    run("train", ["train", "evaluate"], **settings, output_dir=str(tmp_path / "again"))
-    run("train", ["train", "evaluate"], **settings, output_dir=str(tmp_path), best_possible_step=0.1)
+    run("infer", ["inference", "evaluate"], **settings, output_dir=str(tmp_path / "again"))
+    run("infer", ["inference", "evaluate"], **settings, output_dir=str(tmp_path), best_possible_step=0.1)
     cases, again = (list(csv.DictReader((folder / "cases.csv").open())) for folder in (tmp_path, tmp_path / "again"))
     # the search for the best possible mask leaves everything else as it is
     own = ("seconds", "largest_slice_best_possible_dice")
@@ -268,10 +268,10 @@ def test_judged_inference(judged, cohort, judged_results, tmp_path):
     """A scan alone gets the mask that it has in an evaluation, and its last refinement mask from the same weights."""
     scan = str(cohort / "patient_0" / "patient_0_flair.nii.gz")
     masks = {"evaluated": judged_results / "patient_0_flair" / "patient_0_flair_mask.nii.gz"}
-    for method in ("judged", "refined"):
+    for name, judge in (("judged", JUDGED), ("refined", {})):
         checkpoint = str(judged / "model.pt")
-        run("infer", ["inference"], image=scan, output_dir=str(tmp_path / method), ckpt_path=checkpoint, method=method)
-        masks[method] = tmp_path / method / "patient_0_flair" / "patient_0_flair_mask.nii.gz"
+        run("infer", ["inference"], image=scan, output_dir=str(tmp_path / name), ckpt_path=checkpoint, **judge)
+        masks[name] = tmp_path / name / "patient_0_flair" / "patient_0_flair_mask.nii.gz"
     evaluated, judged_mask, refined = (np.asarray(nib.load(path).dataobj) for path in masks.values())
     assert judged_mask.any() and np.array_equal(judged_mask, evaluated) and not np.array_equal(refined, evaluated)
     assert (tmp_path / "judged" / "patient_0_flair" / "patient_0_flair_score.nii.gz").exists()
@@ -281,12 +281,12 @@ def test_judged_inference(judged, cohort, judged_results, tmp_path):
 def test_calibration_of_the_judge_moves_its_threshold_alone(cohort, judged, tmp_path):
     before = torch.load(judged / "model.pt", weights_only=True)
     run(
-        "train",
-        ["train", "evaluate", "calibrate_judge"],
+        "infer",
+        ["inference", "calibrate_judge"],
         dataset_dir=str(cohort),
         output_dir=str(tmp_path),
         ckpt_path=str(judged / "model.pt"),
-        method="judged",
+        **JUDGED,
         lesion_percentile=90.0,
     )
     after = torch.load(tmp_path / "model.pt", weights_only=True)
@@ -306,7 +306,7 @@ def test_a_judge_learns_from_pseudo_labels_too(cohort, judged, tmp_path):
         datalist=str(tmp_path / "list.json"),
         output_dir=str(tmp_path / "out"),
         pretrained=str(judged / "model.pt"),
-        method="judged",
+        **JUDGED,
         epochs=1,
         steps_per_epoch=2,
         val_interval=1,
@@ -344,7 +344,7 @@ def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
 
     evaluation = command(
         "evaluation",
-        ["train", "evaluate", "multi_gpu_evaluate"],
+        ["inference", "evaluate", "multi_gpu_evaluate"],
         TORCHRUN,
         dataset_dir=str(cohort),
         output_dir=str(tmp_path / "scores"),
@@ -362,12 +362,12 @@ def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
         ["train"],
         ["train", "judge"],
         ["train", "calibrate"],
-        ["train", "evaluate", "calibrate_judge"],
-        ["train", "evaluate"],
+        ["inference", "calibrate_judge"],
+        ["inference", "evaluate"],
     ],
 )
 def test_properties_and_names_for_the_command_line(files, cohort):
-    flow = workflow("train", files, dataset_dir=str(cohort), method="judged")
+    flow = workflow("train" if files[0] == "train" else "infer", files, dataset_dir=str(cohort), **JUDGED)
     flow.initialize()
     assert flow.check_properties() == []
     names = {"train": "training", "calibrate": "calibration", "evaluate": "evaluation"}
@@ -392,7 +392,9 @@ def test_the_inferer_can_use_the_exported_model(trained, tmp_path):
     volume = torch.full((1, 1, 32, 32, 3), -3.0)
     volume[:, :, 6:26, 6:26] = torch.randn(1, 1, 20, 20, 3)
     with torch.no_grad():
-        assert torch.allclose(inferer(volume, network), inferer(volume, exported), atol=1e-4)
+        here, there = inferer(volume, network), inferer(volume, exported)
+    assert here["refinement"]["threshold"] == there["refinement"]["threshold"] and set(here) == set(there)
+    assert all(torch.allclose(here[name], there[name], atol=1e-4) for name in here if name != "refinement")
 
 
 def test_metadata_is_true(trained):

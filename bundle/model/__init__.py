@@ -10,7 +10,7 @@ from bundle.model.inferer import IterativeMaskInferer
 from bundle.model.lesion_score import lesion_intensity, robust_intensity
 from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
 from bundle.model.noise import addressed_noise
-from bundle.model.refinement import IterMaskNet, RefinementResult, has_judge, start_mask
+from bundle.model.refinement import IterMaskNet, RefinementResult, VolumeResult, start_mask
 
 __all__ = [
     "CONTRASTS",
@@ -21,10 +21,10 @@ __all__ = [
     "RefinementResult",
     "ResidualBlock",
     "SelfAttention",
+    "VolumeResult",
     "addressed_noise",
     "brain_window",
     "convert_reference_state",
-    "has_judge",
     "high_frequency",
     "lesion_contrast",
     "lesion_intensity",

@@ -58,8 +58,8 @@ class ModelLoader(CheckpointLoader):
             ) from error
         if self.strict and not judged:
             raise InputError(
-                f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or give --method "
-                "refined (or published, for a model of that method) to go without."
+                f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or go without: "
+                "--judge#_disabled_ true (and configs/published.json for a model of the published method)."
             )
         if self.to_train:
             with torch.no_grad():
@@ -67,7 +67,7 @@ class ModelLoader(CheckpointLoader):
             if judged and self.model.judge is None:
                 engine.logger.warning(
                     f"{self.load_path}: its judge is left out; train one anew with configs/judge.json afterwards, or "
-                    "keep it by --network_def#judge %judge_def."
+                    "keep it by --judge#_disabled_ false."
                 )
         if self.calibrated and bool(torch.isnan(self.model.threshold)):
             raise InputError(

@@ -14,18 +14,15 @@ CONTRASTS = ("any", "bright", "dark")
 CONTRAST_BY_MODALITY = {"flair": "bright", "t2": "bright", "dwi": "bright", "t1": "dark", "adc": "dark", "t1ce": "any"}
 
 
-def lesion_contrast(modality: str, method: str = "judged") -> str:
+def lesion_contrast(modality: str) -> str:
     """The direction in which lesions differ in images of a modality.
 
     Args:
         modality: "flair", "t2", "dwi", "t1", "adc" or "t1ce".
-        method: "published" counts both directions, whatever the modality.
 
     Raises:
         InputError: when the modality is none of these.
     """
-    if method == "published":
-        return "any"
     if modality not in CONTRAST_BY_MODALITY:
         raise InputError(
             f"{modality}: no such modality; give --modality as one of {', '.join(CONTRAST_BY_MODALITY)}, "

@@ -4,25 +4,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from bundle.errors import InputError
-from bundle.model.contrast import reconstruction_error
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
-from bundle.model.lesion_score import lesion_score
+from bundle.model.refinement import VolumeResult
 from bundle.preprocessing.intensities import BACKGROUND
 
 
+@contextmanager
+def _progress_bar(network: nn.Module, slices: int, shown: bool) -> Iterator[None]:
+    """A bar over the slices; the initial network sees each of them once. An exported model does not tell."""
+    with tqdm(total=slices, desc="Refining", unit="slice", disable=not shown, leave=False) as bar:
+        if not shown or isinstance(network, torch.jit.ScriptModule):
+            yield
+            return
+        hook = network.initial.register_forward_hook(lambda module, inputs, output: bar.update(len(output)) and None)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
 class IterativeMaskInferer(Inferer):
-    """Find lesions in preprocessed volumes: their slices, refined in batches, become volumes again.
+    """Find lesions in preprocessed volumes.
 
     Args:
         batch_size: slices refined together; limits the memory that is needed.
@@ -33,26 +47,22 @@ class IterativeMaskInferer(Inferer):
             does.
     """
 
-    def __init__(
-        self, batch_size: int = 32, seed: int = 0, progress: bool = False, crop_multiple: int | None = None
-    ) -> None:
+    def __init__(self, batch_size: int, seed: int, progress: bool, crop_multiple: int | None) -> None:
         self.batch_size = batch_size
         self.seed = seed
-        self.crop_multiple = crop_multiple
         self.progress = progress
+        self.crop_multiple = crop_multiple
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """
         Args:
             inputs: B x 1 x H x W x D, normalised intensities, ``BACKGROUND`` exactly where there is no brain.
             network: a calibrated :py:class:`bundle.model.refinement.IterMaskNet`, or its TorchScript.
 
         Returns:
-            Tensor: B x 5 x H x W x D, float32: the mask that the refinement left (0 or 1), the squared error of the
-            last reconstruction within the brain (in the direction of the network's ``contrast``), that reconstruction,
-            for how many iterations each voxel was hidden, and the error of the initial network; with a judge a sixth
-            channel, the score of :py:func:`bundle.model.lesion_score.lesion_score`. Its meta data gain ``threshold``
-            and ``lesion_threshold`` (those of the network) and ``refinement_seconds``, lists with one entry a volume.
+            dict: the volumes of :py:class:`bundle.model.refinement.VolumeResult` by name, B x 1 x H x W x D each, with
+            the meta data of ``inputs``; ``score`` from a model with a judge alone. And ``refinement``, a dictionary of
+            tensors of shape B: ``threshold``, ``lesion_threshold`` (with a judge) and ``seconds``.
 
         Raises:
             InputError: when the network's threshold is not calibrated.
@@ -62,42 +72,40 @@ class IterativeMaskInferer(Inferer):
                 "The model has no threshold: calibrate it on healthy scans with configs/calibrate.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
             )
-        started = time.perf_counter()
         volumes = torch.as_tensor(inputs)
-        total = len(volumes) * volumes.shape[-1]
-        with tqdm(total=total, desc="Refining", unit="slice", disable=not self.progress, leave=False) as bar:
-            result = torch.stack([self._refined(volume, network, bar) for volume in volumes])
-        packed = convert_to_dst_type(result, inputs)[0]
-        if isinstance(packed, MetaTensor):
-            # one entry a volume, as everything in the meta data of a batch
-            packed.meta["threshold"] = [float(network.threshold)] * len(volumes)
-            if network.judge is not None:
-                packed.meta["lesion_threshold"] = [float(network.lesion_threshold)] * len(volumes)
-            packed.meta["refinement_seconds"] = [time.perf_counter() - started] * len(volumes)
-        return packed
+        found: list[dict[str, Tensor]] = []
+        seconds: list[float] = []
+        with _progress_bar(network, len(volumes) * volumes.shape[-1], self.progress):
+            for volume in volumes:
+                started = time.perf_counter()
+                found.append(self._found(volume, network))
+                seconds.append(time.perf_counter() - started)
+        figures = {"threshold": float(network.threshold)}
+        if network.judge is not None:
+            figures["lesion_threshold"] = float(network.lesion_threshold)
+        return {
+            **{
+                name: convert_to_dst_type(torch.stack([volume[name] for volume in found]), inputs)[0]
+                for name in found[0]
+            },
+            "refinement": {
+                **{name: torch.full((len(volumes),), v, dtype=torch.float64) for name, v in figures.items()},
+                "seconds": torch.tensor(seconds, dtype=torch.float64),
+            },
+        }
 
-    def _refined(self, volume: Tensor, network: nn.Module, bar: tqdm) -> Tensor:
-        """From 1 x H x W x D to the channels of the result, C x H x W x D."""
+    def _found(self, volume: Tensor, network: nn.Module) -> dict[str, Tensor]:
+        """From 1 x H x W x D to the volumes of the result, 1 x H x W x D each."""
         slices = volume.movedim(-1, 0)
         window = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
-        seeds = torch.arange(len(slices), device=slices.device) + 1_000_000 * self.seed
-        results = []
-        for whole, numbers in zip(slices.split(self.batch_size), seeds.split(self.batch_size)):
-            # frequencies are those of the whole slice
-            image, detail = whole[window], high_frequency(whole, network.radius)[window]
-            brain = image > BACKGROUND
-            found = network.refine(image, brain, numbers, None, None, None, None, None, None, detail)
-            error = reconstruction_error(image, found.reconstruction, network.contrast) * brain
-            channels = [found.mask, error, found.reconstruction, found.hidden_iterations, found.initial_error]
-            if network.judge is not None:
-                channels.append(network.lesion_probability(image, found.reconstruction))
-            results.append(torch.cat([channel.float() for channel in channels], dim=1))
-            bar.update(len(image))
-        refined = torch.cat(results)
-        if network.judge is not None:
-            image = slices[window]
-            refined[:, 5:] = lesion_score(refined[:, 5:], image, image > BACKGROUND, network.contrast)
-        result = refined.new_zeros(len(slices), refined.shape[1], *slices.shape[2:])
-        result[:, 2] = BACKGROUND
-        result[window] = refined
-        return result.movedim(0, -1)
+        # frequencies are those of the whole slice
+        image, detail = slices[window], high_frequency(slices, network.radius)[window]
+        result = network.find_lesions(image, image > BACKGROUND, detail, self.seed, self.batch_size)
+        found = {}
+        # TorchScript gives a tuple of another class
+        for name, part in zip(VolumeResult._fields, result):
+            if part is not None:
+                whole = torch.full(slices.shape, BACKGROUND if name == "reconstruction" else 0.0, device=slices.device)
+                whole[window] = part
+                found[name] = whole.movedim(0, -1)
+        return found

@@ -8,20 +8,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> Tensor:
+def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float) -> Tensor:
     """Distance from the median of the brain in the slice, in interquartile ranges of the volume, smoothed in plane.
 
     The median of each slice, because slices differ: by where the coil is near, and from one thick slice to the next.
 
     Args:
         image: the slices of one volume, D x 1 x H x W.
-        brain_mask: bool, the shape of ``image``, brain somewhere.
+        brain_mask: bool, the shape of ``image``.
         sigma: of the Gaussian, in pixels; what is not brain has no weight in it.
 
     Returns:
         Tensor: float32, the shape of ``image``, 0 outside the brain.
     """
     inside = image[brain_mask].float().sort()[0]
+    if len(inside) == 0:
+        return torch.zeros_like(image, dtype=torch.float32)
     iqr = (inside[3 * len(inside) // 4] - inside[len(inside) // 4]).clamp(min=1e-6)
     # the brain first, from the smallest value up
     ordered = torch.where(brain_mask, image.float(), float("inf")).flatten(1).sort(dim=1)[0]
@@ -36,18 +38,19 @@ def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float = 0.8) -> T
     return smooth * brain
 
 
-def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str, sigma: float) -> Tensor:
     """The robust intensity in the direction of lesions: higher where a pixel looks more like one.
 
     Args:
         image: the slices of one volume, D x 1 x H x W, normalised.
         brain_mask: bool, the shape of ``image``.
         contrast: "bright", "dark" or "any", see :py:func:`bundle.model.contrast.reconstruction_error`.
+        sigma: see :py:func:`robust_intensity`.
 
     Returns:
         Tensor: float32, the shape of ``image``, in interquartile ranges.
     """
-    intensity = robust_intensity(image, brain_mask)
+    intensity = robust_intensity(image, brain_mask, sigma)
     if contrast == "dark":
         intensity = -intensity
     elif contrast == "any":
@@ -55,7 +58,9 @@ def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor
     return intensity
 
 
-def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str) -> Tensor:
+def lesion_score(
+    probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str, sigma: float, limit: float
+) -> Tensor:
     """The square root of the judge's probability, times the intensity in the direction of lesions.
 
     Args:
@@ -63,8 +68,10 @@ def lesion_score(probability: Tensor, image: Tensor, brain_mask: Tensor, contras
         image: the shape of ``probability``, normalised.
         brain_mask: bool, the shape of ``probability``.
         contrast: see :py:func:`lesion_intensity`.
+        sigma: see :py:func:`robust_intensity`.
+        limit: interquartile ranges above which a higher intensity counts no more.
 
     Returns:
-        Tensor: float32, the shape of ``probability``, 0 to 4.
+        Tensor: float32, the shape of ``probability``, 0 to ``limit``.
     """
-    return probability.float().sqrt() * lesion_intensity(image, brain_mask, contrast).clamp(0.0, 4.0)
+    return probability.float().sqrt() * lesion_intensity(image, brain_mask, contrast, sigma).clamp(0.0, limit)

@@ -14,8 +14,7 @@ from bundle.model.contrast import CONTRASTS, reconstruction_error
 from bundle.model.frequency import high_frequency
 from bundle.model.lesion_score import lesion_score
 from bundle.model.noise import addressed_noise
-
-METHODS = ("judged", "refined", "published")
+from bundle.preprocessing.intensities import BACKGROUND
 
 
 class RefinementResult(NamedTuple):
@@ -39,18 +38,24 @@ class RefinementResult(NamedTuple):
     initial_error: Tensor
 
 
-def has_judge(method: str) -> bool:
-    """Whether a judge is part of a method.
+class VolumeResult(NamedTuple):
+    """What is found in the D slices of one volume; all D x 1 x H x W, float32.
 
-    Args:
-        method: "judged", "refined" or "published".
-
-    Raises:
-        InputError: when it is none of these.
+    Attributes:
+        refined_mask: 0 or 1, the pixels that were still hidden when their slice stopped.
+        error: squared error of the last reconstruction within the brain, in the direction of the contrast.
+        reconstruction: the last reconstruction.
+        hidden_iterations: for how many iterations each pixel was hidden.
+        initial_error: the error of the initial network within the brain.
+        score: of :py:func:`bundle.model.lesion_score.lesion_score`; None from a model without a judge.
     """
-    if method not in METHODS:
-        raise InputError(f"{method}: no such method; give --method as one of {', '.join(METHODS)}.")
-    return method == "judged"
+
+    refined_mask: Tensor
+    error: Tensor
+    reconstruction: Tensor
+    hidden_iterations: Tensor
+    initial_error: Tensor
+    score: Optional[Tensor]
 
 
 def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
@@ -87,6 +92,8 @@ class IterMaskNet(nn.Module):
         stop_ratio: an image stops when its mask shrinks by less than this share of itself.
         max_iterations: cap on the iterations of an image.
         contrast: in which direction lesions differ: "bright", "dark" or "any", see :py:func:`reconstruction_error`.
+        score_sigma: see :py:func:`bundle.model.lesion_score.robust_intensity`.
+        score_limit: see :py:func:`bundle.model.lesion_score.lesion_score`.
         judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
             trained on synthetic lesions; no part of the published method. None to go without.
 
@@ -98,11 +105,13 @@ class IterMaskNet(nn.Module):
         self,
         initial: nn.Module,
         refiner: nn.Module,
-        radius: float = 15.0,
-        start_fraction: float = 0.6,
-        stop_ratio: float = 0.01,
-        max_iterations: int = 50,
-        contrast: str = "any",
+        radius: float,
+        start_fraction: float,
+        stop_ratio: float,
+        max_iterations: int,
+        contrast: str,
+        score_sigma: float,
+        score_limit: float,
         judge: Optional[nn.Module] = None,
     ) -> None:
         super().__init__()
@@ -116,34 +125,91 @@ class IterMaskNet(nn.Module):
         self.stop_ratio = float(stop_ratio)
         self.max_iterations = int(max_iterations)
         self.contrast = contrast
+        self.score_sigma = float(score_sigma)
+        self.score_limit = float(score_limit)
+        # TorchScript reads no global variable
+        self.background = BACKGROUND
         # squared error above which a hidden pixel stays hidden
         self.register_buffer("threshold", torch.tensor(float("nan")))
         # lesion score above which a pixel is marked
         self.register_buffer("lesion_threshold", torch.tensor(float("nan")))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment preprocessed images or volumes, as an exported model is used.
+        """Segment preprocessed images or volumes, as an exported model is used; the result of one depends on no other.
 
         Args:
-            image: B x 1 x H x W, or B x 1 x H x W x D with the slices along the last axis; normalised intensities.
-                The background must be exactly the smallest value of the whole batch.
+            image: B x 1 x H x W, or B x 1 x H x W x D with the slices along the last axis; normalised intensities,
+                ``BACKGROUND`` exactly where there is no brain.
 
         Returns:
             Tensor: float32, two channels and the size of ``image``: channel 0 background, channel 1 lesion, 0 or 1;
             what scores above ``lesion_threshold``, or without a judge the mask that the refinement left. A volume's own
             threshold and the cleaning (:py:mod:`bundle.postprocessing.mark_lesions`) are not part of it.
         """
-        slices = image.movedim(-1, 1).flatten(0, 1) if image.ndim == 5 else image
-        brain = slices > image.min()
-        seeds = torch.arange(slices.shape[0], device=image.device)
-        found = self.refine(slices, brain, seeds, None, None, None, None, None, None, None)
-        mask = found.mask
+        volumes = image if image.ndim == 5 else image.unsqueeze(-1)
+        masks = []
+        for volume in volumes.unbind(0):
+            slices = volume.movedim(-1, 0)
+            brain = slices > self.background
+            found = self.find_lesions(slices, brain, high_frequency(slices, self.radius), 0, len(slices))
+            mask = found.refined_mask > 0
+            score = found.score
+            if score is not None:
+                mask = (score > self.lesion_threshold) & brain
+            masks.append(torch.cat([~mask, mask], dim=1).float().movedim(0, -1))
+        result = torch.stack(masks)
+        return result if image.ndim == 5 else result.squeeze(-1)
+
+    @torch.jit.export
+    def find_lesions(
+        self, image: Tensor, brain_mask: Tensor, detail: Tensor, seed: int, batch_size: int
+    ) -> VolumeResult:
+        """From the slices of one volume to all that is found in them.
+
+        Args:
+            image: normalised intensities, D x 1 x H x W.
+            brain_mask: bool, the shape of ``image``.
+            detail: the high-frequency image, the shape of ``image``.
+            seed: of the noise; each slice has its own, a function of this seed and of its place in the volume.
+            batch_size: slices refined together; limits the memory that is needed.
+        """
+        seeds = torch.arange(len(image), device=image.device) + 1_000_000 * seed
+        masks, errors, reconstructions, hidden, initial_errors, probabilities = [], [], [], [], [], []
+        for first in range(0, len(image), batch_size):
+            last = first + batch_size
+            part, brain = image[first:last], brain_mask[first:last]
+            # TorchScript has no defaults between its methods
+            found = self.refine(
+                image=part,
+                brain_mask=brain,
+                seeds=seeds[first:last],
+                noise=None,
+                start=None,
+                known_normal=None,
+                known_abnormal=None,
+                threshold=None,
+                max_iterations=None,
+                detail=detail[first:last],
+            )
+            masks.append(found.mask.float())
+            errors.append(reconstruction_error(part, found.reconstruction, self.contrast) * brain)
+            reconstructions.append(found.reconstruction)
+            hidden.append(found.hidden_iterations.float())
+            initial_errors.append(found.initial_error)
+            probabilities.append(self.lesion_probability(part, found.reconstruction))
+        score: Optional[Tensor] = None
         if self.judge is not None:
-            probability = self.lesion_probability(slices, found.reconstruction)
-            mask = (lesion_score(probability, slices, brain, self.contrast) > self.lesion_threshold) & brain
-        if image.ndim == 5:
-            mask = mask.unflatten(0, (image.shape[0], image.shape[4])).movedim(1, -1)
-        return torch.cat([~mask, mask], dim=1).float()
+            score = lesion_score(
+                torch.cat(probabilities), image, brain_mask, self.contrast, self.score_sigma, self.score_limit
+            )
+        return VolumeResult(
+            torch.cat(masks),
+            torch.cat(errors),
+            torch.cat(reconstructions),
+            torch.cat(hidden),
+            torch.cat(initial_errors),
+            score,
+        )
 
     @torch.jit.export
     def lesion_probability(self, image: Tensor, reconstruction: Tensor) -> Tensor:

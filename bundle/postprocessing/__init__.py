@@ -2,10 +2,10 @@
 """From what the model finds to a lesion mask on the grid of the scan."""
 
 from bundle.postprocessing.cleaning import cleaned, with_holes_filled, without_small
-from bundle.postprocessing.course import RefinementTraced, UnpackPredictiond
+from bundle.postprocessing.course import RefinementTraced
 from bundle.postprocessing.mark_lesions import MarkLesionsd
 from bundle.postprocessing.small_lesions import separate_lesions, smoothed_across_slices
-from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics
+from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics, millilitres_per_voxel
 from bundle.postprocessing.to_scan import InvertLinearlyd, RestoreIntensityd
 from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 
@@ -15,10 +15,10 @@ __all__ = [
     "MarkLesionsd",
     "RefinementTraced",
     "RestoreIntensityd",
-    "UnpackPredictiond",
     "cleaned",
     "edge_step",
     "lesion_statistics",
+    "millilitres_per_voxel",
     "separate_lesions",
     "sharpest_threshold",
     "smoothed_across_slices",

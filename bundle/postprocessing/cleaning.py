@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 
-def without_small(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
+def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     """Drop the components (26-connected) that are smaller than ``share`` of the largest one.
 
     A share and no size, so that where all lesions are small all of them stay.
@@ -33,9 +33,10 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
     Args:
         mask: bool, slices along the last axis.
     """
-    return np.stack([ndimage.binary_fill_holes(one) for one in np.moveaxis(mask, -1, 0)], axis=-1)
+    in_plane = ndimage.generate_binary_structure(2, 1)[..., None]
+    return ndimage.binary_fill_holes(mask, structure=in_plane)
 
 
-def cleaned(mask: np.ndarray, smallest_share: float = 0.1) -> np.ndarray:
+def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
     """A mask as it is delivered: holes filled, then small components dropped."""
     return without_small(with_holes_filled(mask), smallest_share)

@@ -6,38 +6,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 
-from bundle.postprocessing.statistics import _millilitres_a_voxel
-
-# what the inferer returns beside the mask, one channel each; the last one from a model with a judge
-INFERRED = ("error", "reconstruction", "hidden_iterations", "initial_error", "score")
-
-
-# figures of the refinement, and where the meta data have them
-FIGURES = {"threshold": "threshold", "lesion_threshold": "lesion_threshold", "seconds": "refinement_seconds"}
-
-
-class UnpackPredictiond(MapTransform):
-    """Split the channels that :py:class:`bundle.model.inferer.IterativeMaskInferer` returns into one key each.
-
-    The key keeps the mask; ``error``, ``reconstruction``, ``hidden_iterations``, ``initial_error`` and, from a model
-    with a judge, ``score`` are added.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            packed = d[key]
-            d.update(zip((key, *INFERRED), packed.split(1)))
-            d["refinement"] = {
-                name: float(np.ravel(packed.meta[entry])[0]) for name, entry in FIGURES.items() if entry in packed.meta
-            }
-        return d
+from bundle.postprocessing.statistics import millilitres_per_voxel
 
 
 class RefinementTraced(MapTransform):
@@ -45,9 +19,9 @@ class RefinementTraced(MapTransform):
 
     Args:
         keys: of the mask that the refinement left.
+        max_iterations: the cap on iterations.
         hidden_key: of the iterations for which each voxel was hidden.
         image_key: of the preprocessed image.
-        max_iterations: the cap on iterations.
 
     ``refinement`` gains ``iterations`` (of the slice that took most), ``slices``, ``slices_at_cap``, ``cap_reached``,
     ``mask_ml_by_iteration`` (entry t - 1 is the volume hidden at iteration t, on the model's grid), and ``warnings`` a
@@ -58,9 +32,9 @@ class RefinementTraced(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
+        max_iterations: int,
         hidden_key: str = "hidden_iterations",
         image_key: str = "image",
-        max_iterations: int = 50,
     ) -> None:
         super().__init__(keys)
         self.hidden_key = hidden_key
@@ -71,7 +45,7 @@ class RefinementTraced(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             mask, hidden = torch.as_tensor(d[key]) > 0, torch.as_tensor(d[self.hidden_key])
-            millilitres = _millilitres_a_voxel(d[self.image_key].affine)
+            millilitres = millilitres_per_voxel(d[self.image_key].affine)
             by_slice = hidden.flatten(0, 2).amax(dim=0)
             iterations = int(by_slice.max())
             hidden = torch.where(mask, iterations, hidden)

@@ -27,13 +27,17 @@ class MarkLesionsd(MapTransform):
     Args:
         keys: of the mask, 1 x H x W x D.
         contrast: in which direction lesions differ, see :py:func:`bundle.model.contrast.reconstruction_error`.
+        score_sigma: of the score's intensity, see :py:func:`bundle.model.lesion_score.robust_intensity`.
+        smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
+        search: of the threshold: ``size_exponent``, ``ratio`` and ``fewest``, see :py:func:`sharpest_threshold`.
+        small_lesion: where the largest lesion is smaller than so many millilitres, all are marked one by one; 0 to mark
+            none so.
+        small_lesion_rule: how they are: ``peak_ratio`` and ``cut``, see :py:func:`separate_lesions`, and ``sigma`` in
+            millimetres, see :py:func:`smoothed_across_slices`.
         score_key: of the lesion score, see :py:mod:`bundle.model.lesion_score`, smoothed by a median. Where lesions are
             marked one by one it gives way to the score by which they are.
         slice_score_key: of the same as the slices gave it.
         image_key: of the preprocessed image.
-        smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
-        small_lesion: where the largest lesion is smaller than so many millilitres, all are marked one by one, see
-            :py:func:`separate_lesions`; 0 to mark none so.
 
     The threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in ``refinement``, which
     gains it as ``volume_threshold``; or where lesions are small ``separate_lesions``, true.
@@ -46,19 +50,25 @@ class MarkLesionsd(MapTransform):
         self,
         keys: KeysCollection,
         contrast: str,
+        score_sigma: float,
+        smallest_share: float,
+        search: Mapping[str, Any],
+        small_lesion: float,
+        small_lesion_rule: Mapping[str, float],
         score_key: str = "score",
         slice_score_key: str = "slice_score",
         image_key: str = "image",
-        smallest_share: float = 0.1,
-        small_lesion: float = 5.0,
     ) -> None:
         super().__init__(keys)
         self.contrast = contrast
+        self.score_sigma = score_sigma
+        self.smallest_share = smallest_share
+        self.search = search
+        self.small_lesion = small_lesion
+        self.small_lesion_rule = small_lesion_rule
         self.score_key = score_key
         self.slice_score_key = slice_score_key
         self.image_key = image_key
-        self.smallest_share = smallest_share
-        self.small_lesion = small_lesion
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -73,15 +83,16 @@ class MarkLesionsd(MapTransform):
         )
         image = torch.as_tensor(d[self.image_key]).movedim(-1, 0)
         brain = image > BACKGROUND
-        intensity = lesion_intensity(image, brain, self.contrast)
+        intensity = lesion_intensity(image, brain, self.contrast, self.score_sigma)
         intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (intensity, brain))
-        threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share)
+        threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share, **self.search)
         mask = cleaned(score > threshold, self.smallest_share)
         decided: dict[str, Any] = {"volume_threshold": threshold}
         spacing = affine_to_spacing(d[self.image_key].affine)
         if without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000 < self.small_lesion:
-            score = smoothed_across_slices(slice_score, float(spacing[2]))
-            mask = separate_lesions(score, lowest)
+            rule = self.small_lesion_rule
+            score = smoothed_across_slices(slice_score, float(spacing[2]), rule["sigma"])
+            mask = separate_lesions(score, lowest, rule["peak_ratio"], rule["cut"])
             decided = {"separate_lesions": True}
             # what is delivered is the score that made the mask
             d[self.score_key] = convert_to_dst_type(score[None], d[self.score_key])[0]

@@ -11,7 +11,7 @@ from scipy import ndimage
 from bundle.postprocessing.cleaning import with_holes_filled
 
 
-def smoothed_across_slices(score: np.ndarray, slice_distance: float, sigma: float = 1.0) -> np.ndarray:
+def smoothed_across_slices(score: np.ndarray, slice_distance: float, sigma: float) -> np.ndarray:
     """The score by which small lesions are marked.
 
     A median would wipe out the smallest ones. Smoothing across slices leaves them, and where slices are thin it takes
@@ -25,12 +25,7 @@ def smoothed_across_slices(score: np.ndarray, slice_distance: float, sigma: floa
     return ndimage.gaussian_filter1d(score, sigma / slice_distance, axis=-1)
 
 
-def separate_lesions(
-    score: np.ndarray,
-    lowest: float,
-    peak_ratio: float = 18.0,
-    cut: float = 0.4,
-) -> np.ndarray:
+def separate_lesions(score: np.ndarray, lowest: float, peak_ratio: float, cut: float) -> np.ndarray:
     """Small lesions one by one: each has its own threshold, and none is too small beside another.
 
     Args:

@@ -20,7 +20,8 @@ from bundle import __version__
 from bundle.preprocessing.intensities import BACKGROUND
 
 
-def _millilitres_a_voxel(affine: Any) -> float:
+def millilitres_per_voxel(affine: Any) -> float:
+    """Volume of a voxel, from the affine in millimetres."""
     return float(abs(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3]))) / 1000.0
 
 
@@ -44,7 +45,7 @@ def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.nda
         first; 26-connected), each with ``volume_ml``, ``voxels`` and ``centre_mm``.
     """
     labels = measure.label(mask > 0, connectivity=3)
-    millilitres = _millilitres_a_voxel(affine)
+    millilitres = millilitres_per_voxel(affine)
     components = []
     for region in measure.regionprops(labels):
         centre = affine[:3, :3] @ np.array(region.centroid) + affine[:3, 3]

@@ -35,10 +35,10 @@ def sharpest_threshold(
     intensity: np.ndarray,
     brain: np.ndarray,
     lowest: float,
-    smallest_share: float = 0.1,
-    size_exponent: float = 0.2,
-    ratio: float = 1.16,
-    fewest: int = 10,
+    smallest_share: float,
+    size_exponent: float,
+    ratio: float,
+    fewest: int,
 ) -> float:
     """The threshold at which the outline of the lesions of a volume follows the sharpest edges of its image.
 

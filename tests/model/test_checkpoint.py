@@ -10,6 +10,7 @@ from bundle.model.authors_checkpoint import convert_reference_state
 from bundle.model.checkpoint import ModelLoader
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
+from tests.flows import REFINEMENT
 
 
 def with_dead_layers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -97,7 +98,7 @@ def test_other_state_dicts_are_refused():
 def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_path, caplog):
     state = golden_model.state_dict()
     torch.save(state, tmp_path / "pair.pt")
-    judged = IterMaskNet(golden_model.initial, golden_model.refiner, judge=torch.nn.Conv2d(2, 1, 1))
+    judged = IterMaskNet(golden_model.initial, golden_model.refiner, judge=torch.nn.Conv2d(2, 1, 1), **REFINEMENT)
     engine = Engine(lambda *_: None)
     judged.lesion_threshold.fill_(0.3)
     ModelLoader(str(tmp_path / "pair.pt"), judged, to_train=True)(engine)

@@ -4,6 +4,8 @@ import torch
 
 from bundle.model.lesion_score import lesion_score, robust_intensity
 
+SIGMA = 0.8
+
 
 @pytest.fixture
 def volume() -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,9 +19,9 @@ def volume() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_intensity_is_robust_and_knows_no_scale(volume):
     image, brain = volume
-    intensity = robust_intensity(image, brain)
+    intensity = robust_intensity(image, brain, SIGMA)
     assert abs(intensity[brain].median()) < 0.1 and not intensity[~brain].any()
-    assert torch.allclose(robust_intensity(5 * image + 2, brain), intensity, atol=1e-4)
+    assert torch.allclose(robust_intensity(5 * image + 2, brain, SIGMA), intensity, atol=1e-4)
     # without smoothing it is a plain (x - median of the slice) / IQR of the volume
     iqr = np.subtract(*np.percentile(image[brain], [75, 25]))
     for one, inside, found in zip(image, brain, robust_intensity(image, brain, sigma=0.01)):
@@ -30,15 +32,21 @@ def test_a_slice_that_is_brighter_as_a_whole_looks_no_more_like_a_lesion(volume)
     image, brain = volume
     brighter = image.clone()
     brighter[0] += 0.2 * brain[0]
-    assert torch.allclose(robust_intensity(brighter, brain), robust_intensity(image, brain), atol=0.15)
-    assert abs(robust_intensity(brighter, brain)[0][brain[0]].median()) < 0.1
-    assert robust_intensity(image, brain & (torch.arange(3) != 2)[:, None, None, None])[2].eq(0).all()
+    assert torch.allclose(robust_intensity(brighter, brain, SIGMA), robust_intensity(image, brain, SIGMA), atol=0.15)
+    assert abs(robust_intensity(brighter, brain, SIGMA)[0][brain[0]].median()) < 0.1
+    assert robust_intensity(image, brain & (torch.arange(3) != 2)[:, None, None, None], SIGMA)[2].eq(0).all()
 
 
 @pytest.mark.parametrize(("contrast", "bright", "dark"), [("bright", 4, 0), ("dark", 0, 4), ("any", 4, 4)])
 def test_the_score_looks_in_the_direction_of_lesions(volume, contrast, bright, dark):
     image, brain = volume
-    score = lesion_score(torch.full_like(image, 0.25), image, brain, contrast)
+    score = lesion_score(torch.full_like(image, 0.25), image, brain, contrast, SIGMA, limit=4.0)
     assert score[1, 0, 9:11, 5:7].mean() == pytest.approx(bright / 2) and score.max() <= 2
     assert score[1, 0, 21:23, 5:7].mean() == pytest.approx(dark / 2) and score.min() >= 0
-    assert not lesion_score(torch.zeros_like(image), image, brain, contrast).any()
+    assert not lesion_score(torch.zeros_like(image), image, brain, contrast, SIGMA, limit=4.0).any()
+
+
+def test_slices_without_brain_have_no_score(volume):
+    image, _ = volume
+    nothing = torch.zeros_like(image, dtype=torch.bool)
+    assert not lesion_score(torch.ones_like(image), image, nothing, "bright", SIGMA, limit=4.0).any()

@@ -10,18 +10,28 @@ from bundle.postprocessing.small_lesions import separate_lesions, smoothed_acros
 from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 from bundle.preprocessing.intensities import BACKGROUND
 
+# the rules of configs/inference.json
+SEARCH = {"ratio": 1.16, "size_exponent": 0.2, "fewest": 10}
+RULE = {"peak_ratio": 18.0, "cut": 0.4, "sigma": 1.0}
+
+
+def mark_lesions(smallest_share: float = 0.1, small_lesion: float = 5.0) -> MarkLesionsd:
+    return MarkLesionsd("pred", "bright", 0.8, smallest_share, SEARCH, small_lesion, RULE)
+
 
 def test_small_components_go():
     mask = np.zeros((10, 10, 4), bool)
     mask[:3, :3, :2] = mask[6, 6, 3] = True
-    assert without_small(mask).sum() == 18 and without_small(mask, 0.01).sum() == 19
-    assert not without_small(np.zeros_like(mask)).any()
+    assert without_small(mask, 0.1).sum() == 18 and without_small(mask, 0.01).sum() == 19
+    assert not without_small(np.zeros_like(mask), 0.1).any()
 
 
 def test_what_a_lesion_encloses_in_a_slice_is_filled():
     ring = np.zeros((9, 9, 3), bool)
     ring[2:7, 2:7, 1] = True
     ring[4, 4, 1] = False
+    # open across slices, enclosed in its own
+    ring[4, 4, 0], ring[0, 4, 0] = False, True
     filled = with_holes_filled(ring)
     assert filled[4, 4, 1] and filled.sum() == ring.sum() + 1
 
@@ -37,7 +47,7 @@ def halo(inner: float, outer: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
 @pytest.mark.parametrize("outer, found", [(0.5, 5), (1.5, 9)])
 def test_a_volume_is_cut_where_its_edges_are_sharpest(outer, found):
     intensity, score, brain = halo(2.0, outer)
-    threshold = sharpest_threshold(score, intensity, brain, lowest=0.2)
+    threshold = sharpest_threshold(score, intensity, brain, 0.2, 0.1, **SEARCH)
     assert threshold >= 0.2
     x, y = np.ogrid[-16:16, -16:16]
     assert ((score > threshold)[..., 1] == (np.hypot(x, y) < found)).all()
@@ -45,10 +55,10 @@ def test_a_volume_is_cut_where_its_edges_are_sharpest(outer, found):
 
 def test_a_threshold_is_the_same_in_the_midst_of_a_volume_and_at_its_end():
     intensity, score, brain = halo(2.0, 1.5)
-    threshold = sharpest_threshold(score, intensity, brain, lowest=0.2)
+    threshold = sharpest_threshold(score, intensity, brain, 0.2, 0.1, **SEARCH)
     beyond = [(3, 0), (8, 8), (2, 0)]
     volumes = (np.pad(volume, beyond) for volume in (score, intensity, brain))
-    assert sharpest_threshold(*volumes, lowest=0.2) == threshold
+    assert sharpest_threshold(*volumes, 0.2, 0.1, **SEARCH) == threshold
 
 
 def test_an_edge_is_the_step_from_the_outline_to_its_surround():
@@ -59,8 +69,9 @@ def test_an_edge_is_the_step_from_the_outline_to_its_surround():
 
 def test_where_nothing_can_be_compared_the_lowest_threshold_stays():
     intensity, score, brain = halo(2.0, 0.5)
-    assert sharpest_threshold(np.zeros_like(score), intensity, brain, lowest=0.3) == 0.3
-    assert sharpest_threshold(np.where(score == score.max(), score, 0.0), intensity, brain, 0.3, fewest=10_000) == 0.3
+    assert sharpest_threshold(np.zeros_like(score), intensity, brain, 0.3, 0.1, **SEARCH) == 0.3
+    few, search = np.where(score == score.max(), score, 0.0), {**SEARCH, "fewest": 10_000}
+    assert sharpest_threshold(few, intensity, brain, 0.3, 0.1, **search) == 0.3
 
 
 def judged(spacing: float, lowest: float) -> dict:
@@ -80,26 +91,26 @@ def judged(spacing: float, lowest: float) -> dict:
 
 def test_lesions_are_what_the_judge_sees_above_its_threshold():
     data = judged(spacing=10.0, lowest=0.65)
-    result = MarkLesionsd(keys="pred", contrast="bright")(data)
+    result = mark_lesions()(data)
     marked = result["pred"]
     assert isinstance(marked, MetaTensor) and marked.affine[0, 0] == 10 and marked.dtype == data["pred"].dtype
     # the lesion with its enclosed core; the speck is too small beside it, the corner too improbable
     assert marked.sum() == 75 and marked[0, 4, 4, 1] == 1
     assert 0.65 <= result["refinement"]["volume_threshold"] < 0.7 and "separate_lesions" not in result["refinement"]
-    everything = MarkLesionsd(keys="pred", contrast="bright", smallest_share=0.0)(data)["pred"]
+    everything = mark_lesions(smallest_share=0.0)(data)["pred"]
     assert everything.sum() == 76
 
 
 def test_where_all_lesions_are_small_none_is_dropped_beside_another():
     data = judged(spacing=1.0, lowest=0.03)
     data["score"][0, 9, 9] = 0.0  # as a median leaves it
-    result = MarkLesionsd(keys="pred", contrast="bright")(data)
+    result = mark_lesions()(data)
     # the speck too, and where it reaches the slice beside; still not the corner
     assert result["pred"].sum() == 77 and result["pred"][0, 4, 4, 1] == 1 and result["pred"][0, 9, 9, 1] == 1
     assert result["refinement"]["separate_lesions"] and "volume_threshold" not in result["refinement"]
     # the score that is delivered is that which made the mask: it has the speck
     assert result["score"][0, 9, 9, 0] > 0.5 and isinstance(result["score"], type(data["score"]))
-    apart = MarkLesionsd(keys="pred", contrast="bright", small_lesion=0.0)(data)
+    apart = mark_lesions(small_lesion=0.0)(data)
     assert apart["pred"].sum() == 75
 
 
@@ -110,13 +121,16 @@ def test_each_small_lesion_is_cut_at_its_own_height():
     score[14, 2, 1] = 0.3
     mask = separate_lesions(score, lowest=0.1, peak_ratio=5.0, cut=0.5)
     assert mask[2:5, 2:5, 1].all() and mask[10:13, 10:13, 1].all() and mask.sum() == 18
-    assert not separate_lesions(np.zeros_like(score), lowest=0.1).any()
+    assert not separate_lesions(np.zeros_like(score), lowest=0.1, peak_ratio=5.0, cut=0.5).any()
 
 
 def test_what_shows_in_one_of_many_thin_slices_is_no_lesion():
     score = np.zeros((8, 8, 9), np.float32)
     score[2, 2, 4] = score[5:7, 5:7, 3:6] = 1.0
-    thin, thick = (separate_lesions(smoothed_across_slices(score, mm), lowest=0.1, peak_ratio=5.0) for mm in (1.0, 5.0))
+    thin, thick = (
+        separate_lesions(smoothed_across_slices(score, mm, sigma=1.0), lowest=0.1, peak_ratio=5.0, cut=0.4)
+        for mm in (1.0, 5.0)
+    )
     assert not thin[2, 2].any() and thick[2, 2, 4] and thin[5, 5, 4] and thick[5, 5, 4]
 
 
@@ -125,11 +139,11 @@ def test_nothing_outside_the_brain_is_marked():
     for spacing, lowest in ((10.0, 0.65), (1.0, 0.03)):
         data = judged(spacing, lowest)
         data["image"][0, 4, 4] = BACKGROUND
-        marked = MarkLesionsd(keys="pred", contrast="bright")(data)["pred"]
+        marked = mark_lesions()(data)["pred"]
         assert not marked[0, 4, 4].any() and marked[0, 3, 4].all()
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
     data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2), "slice_score": torch.zeros(1, 4, 4, 2)}
     with pytest.raises(InputError, match="calibrate_judge"):
-        MarkLesionsd(keys="pred", contrast="bright")({**data, "refinement": {"lesion_threshold": float("nan")}})
+        mark_lesions()({**data, "refinement": {"lesion_threshold": float("nan")}})

@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from bundle.postprocessing.course import RefinementTraced, UnpackPredictiond
+from bundle.postprocessing.course import RefinementTraced
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics
 from bundle.postprocessing.to_scan import RestoreIntensityd
 
@@ -39,13 +39,14 @@ def case() -> dict:
     error, reconstruction = torch.full_like(hidden, 0.5), torch.zeros_like(hidden)
     image = MetaTensor(torch.ones_like(hidden), affine=affine)
     image.meta.update(intensity_high=200.0, filename_or_obj="scan.nii.gz")
-    packed = MetaTensor(torch.cat([mask, error, reconstruction, hidden, error]), affine=affine)
-    packed.meta.update(threshold=[0.25], refinement_seconds=1.5)
-    return {"image": image, "pred": packed, "case": "scan", "warnings": ""}
+    found = {"pred": mask, "error": error, "reconstruction": reconstruction, "hidden_iterations": hidden}
+    found = {name: MetaTensor(values, affine=affine) for name, values in found.items()}
+    refinement = {"threshold": 0.25, "seconds": 1.5}
+    return {"image": image, **found, "refinement": refinement, "case": "scan", "warnings": ""}
 
 
 def test_course_of_the_refinement():
-    data = RefinementTraced(keys="pred", max_iterations=5)(UnpackPredictiond(keys="pred")(case()))
+    data = RefinementTraced(keys="pred", max_iterations=5)(case())
     assert data["refinement"] == {
         "threshold": 0.25,
         "seconds": 1.5,
@@ -56,19 +57,19 @@ def test_course_of_the_refinement():
         "mask_ml_by_iteration": [19.0, 7.0, 7.0],
     }
     assert data["warnings"] == ""
-    capped = RefinementTraced(keys="pred", max_iterations=3)(UnpackPredictiond(keys="pred")(case()))
+    capped = RefinementTraced(keys="pred", max_iterations=3)(case())
     assert capped["refinement"]["slices_at_cap"] == 1 and "1 of 2 slices reached the cap" in capped["warnings"]
 
 
 def test_intensities_of_the_scan_come_back():
-    data = UnpackPredictiond(keys="pred")(case())
+    data = case()
     data["image"][0, 0, 0, 0] = -3
     restored = RestoreIntensityd(keys="reconstruction")(data)["reconstruction"]
     assert restored[0, 0, 0, 0] == 0 and restored[0, 1, 1, 1] == 100
 
 
 def finished() -> dict:
-    data = RefinementTraced(keys="pred")(UnpackPredictiond(keys="pred")(case()))
+    data = RefinementTraced(keys="pred", max_iterations=50)(case())
     return LesionStatisticsd(keys="pred")(data)
 
 

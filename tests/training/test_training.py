@@ -12,6 +12,7 @@ from bundle.model.refinement import IterMaskNet
 from bundle.training.batches import PrepareMaskedBatch
 from bundle.training.handlers import SeedEpoch, TrainingState, ValidationToTheEnd
 from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPair
+from tests.flows import REFINEMENT
 
 
 def image_batch() -> torch.Tensor:
@@ -67,7 +68,7 @@ def test_each_network_gets_its_own_input_and_loss():
         def forward(self, x):
             return x.sum(dim=1, keepdim=True)
 
-    pair = ReconstructionPair(IterMaskNet(Echo(), Echo()))
+    pair = ReconstructionPair(IterMaskNet(Echo(), Echo(), **REFINEMENT))
     inputs = torch.randn(2, 2, 4, 4)
     pred = pair(inputs)
     assert torch.equal(pred[:, :1], inputs[:, 1:]) and torch.equal(pred[:, 1:], inputs.sum(dim=1, keepdim=True))
