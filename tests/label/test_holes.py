@@ -338,10 +338,14 @@ def test_originals_outlive_what_is_asked_for(open_server):
     assert open_server.ask("DELETE", "/datastore/label?id=other&tag=final").status == 200
     assert not open_server.labels() and len(open_server.earlier()) == 1
     assert open_server.ask("DELETE", "/datastore/image?id=other").status == 200
-    weights = (open_server.work / "monaibundle" / "model" / MODEL / "models" / "model.pt").read_bytes()
-    assert weights == (ROOT / "models" / "model.pt").read_bytes()
+    served = open_server.work / "monaibundle" / "model" / MODEL / "models" / "model.pt"
+    weights = (ROOT / "models" / "model.pt").read_bytes()
+    assert served.read_bytes() == weights
     assert open_server.send("PUT", f"/model/{MODEL}", {}, {"file": ("model.pt", b"not weights")}).status == 200
+    assert served.read_bytes() == b"not weights"
     assert open_server.ask("DELETE", f"/model/{MODEL}").status == 200
+    assert not served.exists()
+    assert open_server.send("PUT", f"/model/{MODEL}", {}, {"file": ("model.pt", weights)}).status == 200
     assert state_of(open_server.studies, ROOT / "configs", ROOT / "models") == originals
 
 
