@@ -269,7 +269,7 @@ def test_training_names_every_unusable_volume(cohort, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "1 of 1 entries")],
+    [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "has no image")],
 )
 def test_datalists(content, said, trained, tmp_path):
     (tmp_path / "list.json").write_text(content)

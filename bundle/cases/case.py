@@ -76,7 +76,8 @@ class CaseFolder:
 
     def scan(self) -> MetaTensor:
         """The scan itself, 1 x W x H x D, axes towards left, posterior and superior."""
-        return read_oriented(self.statistics()["image"])
+        statistics = self.statistics()
+        return read_oriented(statistics["image"], statistics.get("series", ""))
 
     def brain(self, scan: np.ndarray) -> np.ndarray:
         """Where the brain is (bool), ``scan`` being the voxels of :py:meth:`scan`."""

@@ -47,6 +47,7 @@ OPTIONS = {
     "brain_mask_pattern": Option(
         Text(), "brain mask of each scan, from its folder, such as {name}_brain.nii.gz; {name} is the scan's name"
     ),
+    "series": Option(Text(), "which DICOM series of a folder: number in the list shown, UID or description"),
     "dataset_dir": Option(Existing("a folder of scans", file=False), "folder of scans"),
     "datalist": Option(Existing("a datalist (JSON)", file=True), "datalist (JSON) that names the scans"),
     "split": Option(Text(), "which split of the datalist"),

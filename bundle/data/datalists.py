@@ -6,16 +6,17 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Mapping, Sequence
-from glob import escape, glob
-from itertools import count
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.volumes import NIFTI
+from bundle.data.case_names import IMAGES, case_names, stem_of
+from bundle.data.dicom_series import read_slice
+from bundle.data.folders import files_below, matches
 from bundle.errors import InputError
 
-# endings of files that lie beside images and are none
+# last words of the names of files that lie beside images and are none
 LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
 
 
@@ -26,92 +27,130 @@ NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score")
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
 
 
-# what it may tell of a patient
-WORDS = ("disease",)
+# what it may tell of a patient, and which of the DICOM series of a folder is meant
+WORDS = ("disease", "series")
 
 
-def stem_of(path: str | Path) -> str:
-    """Name of an image without its ending."""
-    name = Path(path).name
-    for ending in sorted(NIFTI, key=len, reverse=True):
-        name = name.removesuffix(ending)
-    return name
+_LAST_WORD = re.compile(f"(?<![A-Za-z])(?:{'|'.join(NOT_IMAGES)})$", re.IGNORECASE)
+
+# so many names are listed of what was passed over
+_MOST_LISTED = 50
 
 
 def is_image(path: str | Path) -> bool:
-    """Whether a file is, by its name, a NIfTI image and no mask or result that lies beside one."""
-    return str(path).endswith(NIFTI) and not stem_of(path).lower().replace("-", "_").endswith(NOT_IMAGES)
+    """Whether a file is, by its name, an image and no mask or result that lies beside one."""
+    return str(path).lower().endswith(IMAGES) and _LAST_WORD.search(stem_of(path)) is None
 
 
 def volumes_in(folder: Path, pattern: str) -> list[str]:
-    """All NIfTI images below a folder, without the masks and results that lie beside them."""
-    # glob.glob follows symbolic links, of which data sets under version control consist; Path.glob does not
-    return sorted(path for path in glob(os.path.join(escape(str(folder)), pattern), recursive=True) if is_image(path))
+    """All images below a folder that fit a pattern, without the masks and results that lie beside them."""
+    fitting = (folder / path for path in files_below(folder) if matches(path, pattern))
+    return [str(path) for path in fitting if is_image(path) and path.is_file()]
+
+
+def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
+    """Sentences that count and list the files below a folder that a run does not take, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for name in files_below(folder):
+        path = folder / name
+        if str(path) in taken:
+            continue
+        if not name.lower().endswith(IMAGES):
+            reason = "no images by their names"
+        elif not path.is_file():
+            reason = "links that lead nowhere"
+        elif not is_image(path):
+            reason = "masks or results by their names"
+        else:
+            reason = "of another contrast, or not chosen by --pattern"
+        reasons.setdefault(reason, []).append(name)
+    return [
+        f"{folder}: {len(names)} files were passed over, {reason}: {', '.join(names[:_MOST_LISTED])}"
+        + (f" and {len(names) - _MOST_LISTED} more." if len(names) > _MOST_LISTED else ".")
+        for reason, names in reasons.items()
+    ]
+
+
+def dicom_folders(folder: Path) -> list[str]:
+    """The folder itself, or each folder in it where these hold different studies."""
+    studies: dict[str, str] = {}
+    for path in files_below(folder):
+        top, *rest = path.split("/")
+        if top in studies or (piece := read_slice(folder / path)) is None:
+            continue
+        if not rest:
+            return [str(folder)]
+        studies[top] = str(piece.header.get("StudyInstanceUID", ""))
+    return [str(folder / top) for top in sorted(studies)] if len(set(studies.values())) > 1 else [str(folder)]
 
 
 def with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each volume a name that is unique in the run: its file's, with as many folders before it as needed."""
-    names = {str(entry["image"]): entry.get("case", stem_of(entry["image"])) for entry in entries}
-    depth = 1
-    while len(set(names.values())) < len(names) and depth < 20:
-        depth += 1
-        names = {
-            image: "_".join([*Path(image).resolve().parts[-depth:-1], stem_of(image)]).strip("/_") for image in names
-        }
-    # an image that is listed twice (with two brain masks, say), or under two names
-    given: list[str] = []
-    for entry in entries:
-        name = names[str(entry["image"])]
-        if name in given:
-            taken = {*given, *names.values()}
-            name = next(other for number in count(2) if (other := f"{name}_{number}") not in taken)
-        given.append(name)
-    return [{**entry, "case": name} for entry, name in zip(entries, given)]
+    """Give each volume a name that is unique in the run; one that it has already stays where it is unique."""
+    # a series that was chosen is part of the name: others of its folder have the same path
+    stems = [
+        entry.get("case", stem_of(entry["image"])) + (f"_{entry['series']}" if entry.get("series") else "")
+        for entry in entries
+    ]
+    names = case_names([str(entry["image"]) for entry in entries], stems)
+    return [{**entry, "case": name} for entry, name in zip(entries, names)]
 
 
 def absolute_paths(entry: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """What an entry of a datalist names of a volume (``PATHS``), its paths taken relative to a folder."""
-    return {key: str(folder / entry[key]) for key in PATHS if key in entry}
+    return {key: str(folder / entry[key]) for key in PATHS if entry.get(key)}
+
+
+def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -> None:
+    """Refuse an entry that is no object, lacks what is required, or whose paths are no text.
+
+    Raises:
+        InputError: naming the entry.
+    """
+    shown = json.dumps(entry)[:200]
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}, entry {number}: {shown} is no object; write {{{required[0]!r}: path}}.")
+    for key in PATHS:
+        value = entry.get(key)
+        if not (isinstance(value, str) and value.strip()) and (key in required or value not in (None, "")):
+            fault = (
+                f"has no {key}" if value in (None, "") else f"has {json.dumps(value)[:50]} as {key}, which is no path"
+            )
+            raise InputError(f"{where}, entry {number}: {shown} {fault}; give the path of one file in quotes.")
 
 
 def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
     """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
 
     Args:
-        path: of the JSON file. Paths within it are taken relative to its folder.
+        path: of the JSON file. Paths within it are taken relative to its folder; null is taken as not given.
         split: "training", "validation" or "test", or another key of the file.
         required: keys that every entry must have.
 
     Returns:
-        list: one dictionary a volume; all of ``PATHS``, where given, are absolute paths,
-        ``disease``, where given, is its name, and ``case`` is a name that is unique in the list. Other keys of the file
-        are left out.
+        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths,
+        ``case`` is a name that is unique in the list, ``WORDS`` are kept. Other keys of the file are left out.
 
     Raises:
-        InputError: when the file is missing, no JSON, or without that split.
+        InputError: when the file is missing, no JSON, without that split, or an entry is at fault.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"{path}: no such file; give the path of a datalist (JSON).")
     try:
-        splits = json.loads(file.read_text())
+        splits = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
     entries = splits.get(split) if isinstance(splits, dict) else None
-    if not entries:
+    if not entries or not isinstance(entries, list):
         raise InputError(
             f'{path}: the split "{split}" is missing or empty; give the datalist a key "{split}" with a list of '
             f"objects that have {' and '.join(required)}, or choose another split."
         )
-    incomplete = [entry for entry in entries if not (isinstance(entry, dict) and set(required) <= set(entry))]
-    if incomplete:
-        raise InputError(
-            f'{path}: {len(incomplete)} of {len(entries)} entries of the split "{split}" are without '
-            f"{' or '.join(required)}, the first being {json.dumps(incomplete[0])}; complete them, or take them out."
-        )
-    here = file.resolve().parent
+    for number, entry in enumerate(entries, 1):
+        _check_entry(entry, number, f'{path}: split "{split}"', required)
+    here = Path(os.path.abspath(file)).parent
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    words = [{key: str(entry[key]) for key in WORDS if key in entry} for entry in entries]
+    words = [{key: str(entry[key]) for key in WORDS if entry.get(key)} for entry in entries]
     return with_case_names([{**absolute_paths(entry, here), **said} for entry, said in zip(entries, words)])
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.data.datalists import LABELS, is_image, stem_of
+from bundle.data.case_names import stem_of
+from bundle.data.datalists import LABELS, is_image
+from bundle.data.folders import files_below, matches
 from bundle.errors import InputError
 
 
@@ -90,10 +91,10 @@ LAYOUTS = {
 }
 
 
-def _globbed(root: Path, pattern: str, groups: Mapping[str, str]) -> str | None:
+def _fitting(files: Sequence[str], pattern: str, groups: Mapping[str, str]) -> str | None:
+    """The first file that fits a pattern filled with groups, whatever characters these have."""
     escaped = {name: re.sub(r"([*?[])", r"[\1]", value or "") for name, value in groups.items()}
-    found = sorted(glob(pattern.format(**escaped), root_dir=root, recursive=True))
-    return found[0] if found else None
+    return next((path for path in files if matches(path, pattern.format(**escaped))), None)
 
 
 def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
@@ -136,18 +137,19 @@ def find_cases(
     Raises:
         InputError: when it cannot be said whom an image is of.
     """
-    name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.nii(?:\.gz)?")
+    name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.(?i:nii(?:\.gz)?)")
+    files = files_below(root)
     cases, faults = [], []
     seen = set()
-    for path in sorted(glob(pattern, root_dir=root, recursive=True)):
-        match = name.fullmatch(path)
+    for path in files:
+        match = name.fullmatch(path) if matches(path, pattern) else None
         parts = Path(path).parts
         if match is None or {"derivatives", "labels"} & set(parts) or not is_image(path):
             continue
         seen.update(parts)
         groups = match.groupdict()
         case = {"patient": groups.get("patient", ""), "image": path}
-        label = next((found for p in layout.label if (found := _globbed(root, p, groups)) and found != path), None)
+        label = next((found for p in layout.label if (found := _fitting(files, p, groups)) and found != path), None)
         if label is not None:
             case["label"] = label
         elif layout.label_needed:
@@ -163,7 +165,8 @@ def find_cases(
     elif "patient" not in name.groupindex and cases:
         _name_patients(root, cases)
     if layout.case is not None:
-        folders = {path for path in root.glob("**/") if re.fullmatch(layout.case, path.name)}
+        folders = {root / folder for path in files for folder in map(str, Path(path).parents)}
+        folders = {path for path in folders if re.fullmatch(layout.case, path.name)}
         folders = {path for path in folders if "derivatives" not in path.relative_to(root).parts}
         faults += [
             f"{path}: no {modality} image of this layout; complete the case, or leave it out."

@@ -18,7 +18,8 @@ class LoadVolumed(LoadImaged):
     """Load one 3D volume a key, channel first, and refuse unusable ones in one clear sentence.
 
     See :py:func:`bundle.data.volumes.read_volume`. All keys must lie on the grid of the first one. A kind of
-    ``LoadImaged``, because MONAI Label looks for one.
+    ``LoadImaged``, because MONAI Label looks for one. The data gain ``warnings``: what the reader of the first key
+    says, one sentence a line. ``series`` in the data chooses one of the DICOM series of the first key.
 
     Args:
         keys: of the paths, the image first.
@@ -37,9 +38,10 @@ class LoadVolumed(LoadImaged):
         first: MetaTensor | None = None
         for key in self.key_iterator(d):
             path = d[key]
-            d[key] = read_volume(path, str(key))
+            d[key] = read_volume(path, str(key), str(d.get("series") or "") if first is None else "")
             if first is None:
                 first = d[key]
+                d["warnings"] = first.meta["read_warnings"]
                 if float(first.min()) == float(first.max()):
                     raise InputError(
                         f"{path}: the {key} is empty (every voxel is {float(first.min()):g}); export it again."

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.bids import NOT_RAW, BidsName, bids_name, brain_mask_in_derivatives, study_of
-from bundle.data.datalists import read_datalist, stem_of, volumes_in, with_case_names
+from bundle.data.case_names import IMAGES, stem_of
+from bundle.data.datalists import dicom_folders, passed_over, read_datalist, volumes_in, with_case_names
+from bundle.data.folders import files_below
 from bundle.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 ALL = "**/*"
 
@@ -35,7 +40,7 @@ def scans_at(source: str, pattern: str = ALL, modality: str = "flair") -> list[s
     """The scans that a path stands for.
 
     Args:
-        source: a NIfTI file; a folder of NIfTI files, such as a study in BIDS; or a folder with one DICOM series.
+        source: a scan; a folder of scans, such as a study in BIDS; or a folder with DICOM series.
         pattern: which files of a folder to take. By default all but those whose name says that they are masks,
             results, or of another contrast.
         modality: the contrast to take from a study in BIDS, a word of ``--modality``.
@@ -49,9 +54,11 @@ def scans_at(source: str, pattern: str = ALL, modality: str = "flair") -> list[s
     if not path.is_dir():
         return [source]
     everything = volumes_in(path, ALL)
-    if not everything and any(path.iterdir()):
-        # files, but no NIfTI file: one DICOM series
-        return [source]
+    if not everything:
+        files = files_below(path)
+        # files, but none with the name of an image, are read as DICOM
+        if files and not any(file.lower().endswith(IMAGES) for file in files):
+            return dicom_folders(path)
     found = _of_contrast(source, everything, modality) if pattern == ALL else volumes_in(path, pattern)
     if not found:
         raise InputError(
@@ -92,6 +99,62 @@ def _described(image: str, brain_mask_pattern: str, of_study: bool) -> dict[str,
     return entry
 
 
+class InferenceData:
+    """The volumes to segment, found whenever they are asked for.
+
+    See :py:func:`inference_data` for its arguments.
+
+    Attributes:
+        passed_over: once the volumes were asked for, sentences about the files of folders that were not taken.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        brain_mask: str,
+        brain_mask_pattern: str,
+        datalist: str,
+        split: str,
+        pattern: str,
+        modality: str,
+        series: str,
+    ) -> None:
+        self.sources = sources
+        self.brain_mask = brain_mask
+        self.brain_mask_pattern = brain_mask_pattern
+        self.datalist = datalist
+        self.split = split
+        self.pattern = pattern
+        self.modality = modality
+        self.series = series
+        self.passed_over: list[str] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.passed_over = []
+        if self.datalist:
+            yield from read_datalist(self.datalist, self.split)
+            return
+        # a scan that is named twice, once by its folder, is one scan
+        scans: dict[str, bool] = {}
+        for source in self.sources:
+            found = scans_at(source, self.pattern, self.modality)
+            of_folder = Path(source).is_dir()
+            scans |= dict.fromkeys(found, of_folder)
+            if of_folder and not any(Path(path).is_dir() for path in found):
+                self.passed_over += passed_over(Path(source), set(found))
+        for sentence in self.passed_over:
+            logger.warning(sentence)
+        if self.brain_mask and len(scans) > 1:
+            raise InputError(
+                f"{self.brain_mask}: one brain mask was given for {len(scans)} images; "
+                'give a --brain_mask_pattern, or list each image with its "brain_mask" in a datalist.'
+            )
+        pattern = "" if self.brain_mask else self.brain_mask_pattern
+        also = {"brain_mask": self.brain_mask, "series": self.series}
+        also = {key: value for key, value in also.items() if value}
+        yield from with_case_names([{**_described(path, pattern, folder), **also} for path, folder in scans.items()])
+
+
 def inference_data(
     image: str | Sequence[str] = "",
     brain_mask: str = "",
@@ -101,10 +164,11 @@ def inference_data(
     split: str = "test",
     pattern: str = ALL,
     modality: str = "flair",
-) -> Iterator[dict[str, Any]]:
+    series: str = "",
+) -> InferenceData:
     """List the volumes to segment, each with a unique name under "case".
 
-    This is a generator, so that a workflow can be built and checked where no data are yet.
+    They are found when they are asked for, so that a workflow can be built and checked where no data are yet.
 
     Args:
         image: what :py:func:`scans_at` takes, or several of it; goes before the others.
@@ -117,22 +181,13 @@ def inference_data(
         split: which split of the datalist.
         pattern: which files of a folder to take.
         modality: the contrast to take from a study in BIDS.
+        series: which DICOM series of a folder with several: its number in the list that an error shows, its UID or
+            description.
 
     Raises:
-        InputError: when there is nothing to segment, or a brain mask is missing.
+        InputError: when they are asked for, and there is nothing to segment or a brain mask is missing.
     """
-    if not image and datalist:
-        yield from read_datalist(datalist, split)
-        return
     sources = [image or dataset_dir] if isinstance(image, str) else list(image)
-    # a scan that is named twice, once by its folder, is one scan
-    scans = {path: Path(source).is_dir() for source in sources for path in scans_at(source, pattern, modality)}
-    if brain_mask and len(scans) > 1:
-        raise InputError(
-            f"{brain_mask}: one brain mask was given for {len(scans)} images; "
-            'give a --brain_mask_pattern, or list each image with its "brain_mask" in a datalist.'
-        )
-    entries = [
-        _described(path, "" if brain_mask else brain_mask_pattern, in_folder) for path, in_folder in scans.items()
-    ]
-    yield from with_case_names([{**entry, "brain_mask": brain_mask} if brain_mask else entry for entry in entries])
+    return InferenceData(
+        sources, brain_mask, brain_mask_pattern, "" if image else datalist, split, pattern, modality, str(series or "")
+    )

@@ -3,38 +3,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import itk
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import LoadImage, Orientation
+from monai.transforms import Orientation
+from monai.utils import SpaceKeys
 
+from bundle.data.dicom import read_dicom
+from bundle.data.itk_formats import itk_format, read_by_itk
+from bundle.data.nifti import header_class, open_unpacked, other_half, read_nifti
+from bundle.data.scan import UNORIENTED, Scan, unreadable
 from bundle.errors import InputError
 
-NIFTI = (".nii", ".nii.gz")
-
+# bytes by which a format is known
+_START = 2048
 
 _to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
-    """Refuse a volume that is not 3D, not finite or has no position in space."""
-    shape = tuple(volume.shape[1:])
-    if volume.shape[0] != 1 or len(shape) != 3:
-        shape = shape if volume.shape[0] == 1 else (*shape, volume.shape[0])
-        raise InputError(
-            f"{path}: the {role} is not one 3D volume (its shape is {' x '.join(map(str, shape))}); "
-            "give a single 3D volume, for instance one time point or one contrast."
-        )
+    """Refuse a volume that is not finite or has no position in space."""
     if not bool(torch.isfinite(volume).all()):
         raise InputError(f"{path}: the {role} holds NaN or infinite values; replace them (by 0 outside the brain).")
     affine = np.asarray(volume.affine, dtype=float)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * lengths.prod():
         raise InputError(
             f"{path}: the affine in the header is singular, so voxels have no position in space; "
             "correct the header (sform or qform)."
@@ -49,56 +47,75 @@ def _corner_distance(first: MetaTensor, second: MetaTensor) -> float:
     return float(np.abs(to_second @ corners - corners).max())
 
 
-def _reader(path: Path) -> str:
-    """One reader a format: where several are tried in turn, ITK gives a truncated NIfTI file back as a whole one."""
-    if path.name.endswith(NIFTI):
-        return "NibabelReader"
+def _read(path: Path, role: str, series: str) -> Scan:
+    """One strict reader for each format, which the content of the file chooses and not its name."""
     if path.is_dir():
-        names = itk.GDCMSeriesFileNames.New()
-        names.SetDirectory(str(path))
-        series = len(names.GetSeriesUIDs())
-        if series != 1:
-            raise InputError(f"{path}: a folder with {series} DICOM series; give a folder with exactly one.")
-    return "ITKReader"
+        return read_dicom(path, series)
+    with path.open("rb") as file:
+        start = file.read(_START)
+    if start[128:132] == b"DICM":
+        return read_dicom(path)
+    with open_unpacked(path) as file:
+        start = file.read(_START)
+    if (kind := header_class(start)) is not None:
+        return read_nifti(path, kind, role)
+    if (name := itk_format(start)) is not None:
+        return read_by_itk(path, name)
+    # the file with the voxels of a pair begins with voxels
+    if path.name.lower().removesuffix(".gz").endswith(".img"):
+        header = other_half(path, (".img", ".hdr"))
+        return _read(header, role, series)
+    if start[:2] == b"\x08\x00":
+        return read_dicom(path)
+    raise unreadable(path, "its content is of no known format")
 
 
-def read_volume(path: str | Path, role: str = "image") -> MetaTensor:
-    """Read one 3D volume: NIfTI with nibabel, a folder with a DICOM series and everything else with ITK.
+def read_volume(path: str | Path, role: str = "image", series: str = "") -> MetaTensor:
+    """Read one 3D volume: NIfTI, Analyze, NRRD, MetaImage, or DICOM (a file, or a folder with a series).
 
     Args:
         path: of the file or folder.
         role: what the volume is, for the sentence that says what is wrong with it.
+        series: which DICOM series of a folder, see :py:func:`bundle.data.dicom.read_dicom`.
 
     Returns:
-        MetaTensor: 1 x H x W x D, float32.
+        MetaTensor: 1 x X x Y x Z, float32; ``meta["read_warnings"]`` has one sentence a line, what the header says has
+        the names of its format, ``meta["unoriented"]`` is 1 where left and right are not known.
 
     Raises:
-        InputError: when it is missing, unreadable, not 3D, not finite, or without a position in space.
+        InputError: when it is missing, unreadable, cut short, not 3D, not finite, or without a position in space.
     """
-    if not Path(path).exists():
+    file = Path(path)
+    if not os.path.lexists(file):
         raise InputError(f"{path}: no such file or folder; check the path of the {role}.")
-    reader = _reader(Path(path))
+    if not file.exists():
+        raise InputError(f"{path}: a link that leads nowhere; fetch the file of the {role} behind it.")
     try:
-        volume = LoadImage(reader=reader, image_only=True, ensure_channel_first=True)(path)
+        scan = _read(file, role, series)
+    except InputError:
+        raise
     except Exception as error:
         # readers raise many kinds of exception, their messages run over many lines
-        raise InputError(
-            f"{path}: cannot be read as an image ({type(error).__name__}); "
-            "give a NIfTI file or a folder with one DICOM series."
-        ) from error
-    if reader == "NibabelReader":
-        # MONAI replaces an affine that does not agree with the voxel size in the header, viewers do not: results have
-        # to lie where the scan is shown
-        affine = nib.load(path).affine
-        volume.affine = torch.as_tensor(affine, dtype=torch.float64)
-        volume.meta["original_affine"] = affine
+        raise unreadable(path, type(error).__name__) from error
+    meta = {
+        **scan.header,
+        "filename_or_obj": str(path),
+        "original_affine": scan.affine,
+        "spatial_shape": np.array(scan.voxels.shape),
+        "original_channel_dim": float("nan"),
+        "space": SpaceKeys.RAS,
+        "read_warnings": "\n".join(scan.warnings),
+        UNORIENTED: int(not scan.oriented),
+    }
+    affine = torch.as_tensor(scan.affine, dtype=torch.float64)
+    volume = MetaTensor(torch.from_numpy(scan.voxels)[None], affine=affine, meta=meta)
     _check_volume(volume, path, role)
     return volume
 
 
-def read_oriented(path: str | Path) -> MetaTensor:
+def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
-    return _to_lps(read_volume(path))
+    return _to_lps(read_volume(path, series=series))
 
 
 def oriented_array(path: str | Path) -> np.ndarray:

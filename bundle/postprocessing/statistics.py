@@ -97,6 +97,7 @@ class LesionStatisticsd(MapTransform):
             d["statistics"] = {
                 "case": d.get("case", ""),
                 **files,
+                **({"series": d["series"]} if d.get("series") else {}),
                 **lesion_statistics(np.asarray(mask[0].cpu()), affine, to_world[:3, :3] @ brain + to_world[:3, 3]),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),

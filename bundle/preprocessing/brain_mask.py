@@ -16,6 +16,9 @@ from monai.transforms.utils import generate_spatial_bounding_box
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.errors import InputError
 
+# meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
+SKULL_ON = "skull_on"
+
 # least number of voxels that are taken for a brain
 FEWEST_BRAIN_VOXELS = 1000
 
@@ -71,7 +74,9 @@ class BrainMaskd(MapTransform):
             # a constant below zero around the brain does no harm
             self._check_intensities(image, mask, mask if given is not None else image > image.min(), path)
             d[self.mask_key] = mask
-            d["warnings"] = "" if given is not None else self._skull_warning(mask)
+            skull = "" if given is not None else self._skull_warning(mask)
+            mask.meta[SKULL_ON] = int(bool(skull))
+            d["warnings"] = "\n".join(filter(None, (d.get("warnings", ""), skull)))
         return d
 
     @staticmethod

@@ -12,6 +12,7 @@ from monai.transforms import Crop, InvertibleTransform, MapTransform, Pad
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from bundle.errors import InputError
+from bundle.preprocessing.brain_mask import SKULL_ON
 
 # meta data: which slice of the scan is the first that was kept
 FIRST_SLICE = "first_slice"
@@ -52,7 +53,7 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
         for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):
             size = max(1, round(self.millimetres / float(spacing)))
             # a head is wider than a brain, and the warning about it stands already; a brain mask is never so wide
-            if sizes[axis] > size and not d.get("warnings"):
+            if sizes[axis] > size and not mask.meta.get(SKULL_ON):
                 raise InputError(
                     f"{mask.meta.get('filename_or_obj', 'the image')}: the brain spans "
                     f"{sizes[axis] * float(spacing):.0f} mm, more than the field of view of {self.millimetres:g} mm; "

@@ -1,0 +1,148 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Reading NRRD and MetaImage files with ITK, which fills up what a file lacks: so sizes are checked first."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import itk
+import numpy as np
+
+from bundle.data.scan import Scan, check_is_3d, cut_short, unreadable
+from bundle.errors import InputError
+
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8, "UCHAR": 1}
+_META_BYTES |= {"LONG": 4, "ULONG": 4, "LONG_LONG": 8, "ULONG_LONG": 8}
+_NRRD_BYTES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
+    **dict.fromkeys(("short", "short int", "signed short", "int16", "int16_t", "ushort", "unsigned short"), 2),
+    **dict.fromkeys(("signed short int", "unsigned short int", "uint16", "uint16_t"), 2),
+    **dict.fromkeys(
+        ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"), 4
+    ),
+    **dict.fromkeys(("longlong", "long long", "int64", "int64_t", "ulonglong", "uint64", "uint64_t", "double"), 8),
+}
+# ends of the header are looked for in so many bytes
+_LONGEST_HEADER = 1 << 20
+
+
+def _fields(text: str, separator: str) -> dict[str, str]:
+    """``key separator value`` of each line of a header."""
+    pairs = (line.split(separator, 1) for line in text.splitlines() if separator in line and not line.startswith("#"))
+    return {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
+
+
+def _check_size(path: Path, start: int, needed: int, unpack: Callable[[bytes], bytes] | None) -> None:
+    """Refuse a file that has too few bytes of voxels from ``start`` on (-1: at the end of the file).
+
+    Raises:
+        InputError: naming how many there are.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: the file with the voxels is missing; put it beside its header.")
+    if unpack is None:
+        there = path.stat().st_size - max(0, start)
+    else:
+        with path.open("rb") as file:
+            file.seek(max(0, start))
+            try:
+                there = len(unpack(file.read()))
+            except (EOFError, OSError, ValueError, zlib.error) as error:
+                raise unreadable(path, "the packed voxels are cut short or damaged") from error
+    if there < needed:
+        raise cut_short(path, there, needed)
+
+
+def _check_meta_image(path: Path) -> tuple[dict[str, str], bool]:
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    at = start.find(b"ElementDataFile")
+    end = start.find(b"\n", at) + 1
+    if at < 0 or end == 0:
+        raise unreadable(path, "a MetaImage without ElementDataFile")
+    fields = _fields(start[:end].decode("latin-1"), "=")
+    kind = fields.get("elementtype", "").removeprefix("MET_").removesuffix("_ARRAY")
+    sizes = [int(size) for size in fields.get("dimsize", "").split()]
+    if kind not in _META_BYTES or not sizes:
+        raise unreadable(path, "a MetaImage without size or type")
+    check_is_3d((*sizes, int(fields.get("elementnumberofchannels", 1))), path, "image")
+    source = fields["elementdatafile"]
+    if source.upper().startswith("LIST") or "%" in source:
+        raise unreadable(path, "a MetaImage over several files")
+    packed = zlib.decompress if fields.get("compresseddata", "false").lower() == "true" else None
+    local = source.upper() == "LOCAL"
+    skip = end if local else int(fields.get("headersize", 0))
+    needed = int(np.prod(sizes)) * _META_BYTES[kind]
+    _check_size(path if local else path.parent / source, skip, needed, packed)
+    return fields, bool({"transformmatrix", "orientation", "rotation"} & set(fields))
+
+
+def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    ends = [(at, len(mark)) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
+    at, length = min(ends, default=(len(start), 0))
+    fields = _fields(start[:at].decode("latin-1"), ":")
+    sizes = tuple(int(size) for size in fields.get("sizes", "").split())
+    kind = fields.get("type", "")
+    if kind not in _NRRD_BYTES or not sizes:
+        raise unreadable(path, "an NRRD file without sizes or type")
+    check_is_3d(sizes, path, "image")
+    unpackers = {"gz": gzip.decompress, "gzip": gzip.decompress, "bz2": bz2.decompress, "bzip2": bz2.decompress}
+    encoding = fields.get("encoding", "raw").lower()
+    source = fields.get("data file", fields.get("datafile"))
+    if source is not None and (source.upper().startswith("LIST") or "%" in source):
+        raise unreadable(path, "an NRRD file over several files")
+    if encoding in ("raw", *unpackers) and fields.get("byte skip", "0") != "-1":
+        skip = int(fields.get("byte skip", 0)) + (at + length if source is None else 0)
+        needed = int(np.prod(sizes)) * _NRRD_BYTES[kind]
+        _check_size(path if source is None else path.parent / source, skip, needed, unpackers.get(encoding))
+    return fields, "space directions" in fields and "space" in fields
+
+
+_FORMATS = {"NRRD": (itk.NrrdImageIO, _check_nrrd), "MetaImage": (itk.MetaImageIO, _check_meta_image)}
+
+
+def itk_format(start: bytes) -> str | None:
+    """ "NRRD", "MetaImage", or None, by the first bytes of a file."""
+    if start.startswith(b"NRRD000"):
+        return "NRRD"
+    text = start.decode("latin-1").lower()
+    return "MetaImage" if "ndims" in text and ("=" in text) else None
+
+
+def world_affine(spacing: np.ndarray, direction: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """From ITK's left, posterior, superior to an affine towards right, anterior, superior."""
+    affine = np.eye(4)
+    affine[:3, :3] = direction * spacing
+    affine[:3, 3] = origin
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def itk_volume(reader: itk.ProcessObject) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (X x Y x Z) and affine of what a reader of 3D float images gives."""
+    reader.Update()
+    image = reader.GetOutput()
+    voxels = np.array(itk.array_view_from_image(image).transpose(2, 1, 0), dtype=np.float32, order="C")
+    direction = itk.array_from_matrix(image.GetDirection())
+    return voxels, world_affine(np.array(image.GetSpacing()), direction, np.array(image.GetOrigin()))
+
+
+def read_by_itk(path: Path, kind: str) -> Scan:
+    """Read one NRRD or MetaImage volume.
+
+    Raises:
+        InputError: when the file is cut short or damaged, or is no 3D volume of one number for each voxel.
+    """
+    image_io, check = _FORMATS[kind]
+    _, oriented = check(path)
+    reader = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
+    reader.SetImageIO(image_io.New())
+    reader.SetFileName(str(path))
+    voxels, affine = itk_volume(reader)
+    warnings = () if oriented else (f"Header: {kind} without directions: where left and right are is not known.",)
+    return Scan(voxels, affine, {}, warnings, oriented)
