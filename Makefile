@@ -14,7 +14,7 @@ test: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/python -m pytest
 
-# MONAI Label on a folder of volumes: make label STUDIES=folder
+# a review in MONAI Label of the scans of a folder: make label STUDIES=folder
 label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
 	.venv-label/bin/python -W ignore -m scripts.start_label $(STUDIES)
 
@@ -33,7 +33,7 @@ demo/datalist.json: | .venv/installed
 .venv-label/installed: requirements-label.txt
 	$(PYTHON) -m venv .venv-label
 	.venv-label/bin/pip install --quiet torch==2.13.0
-	.venv-label/bin/pip install --quiet --no-deps torchvision==0.28.0 monailabel==0.8.5 pydicom-seg==0.4.1 timeloop==1.0.2
+	.venv-label/bin/pip install --quiet --no-deps $$(sed -n 's/^# no-deps: //p' requirements-label.txt)
 	.venv-label/bin/pip install --quiet -r requirements-label.txt
 	touch $@
 

@@ -1,0 +1,131 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Labels that clients send: checked before they are stored, and what was stored before is kept.
+
+The class here goes in front of MONAI Label's datastores, of a folder or of a DICOMweb server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from fastapi import HTTPException
+from monailabel.datastore.utils.convert import binary_to_image
+
+from bundle.data import check_same_grid, read_volume
+from bundle.errors import InputError
+from bundle.label.names import check_name, check_tag
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd")
+EARLIER = "earlier_labels"
+LARGEST_LABEL = 255  # labels are stored as uint8
+
+
+def read_label(path: Path, image: Path) -> np.ndarray:
+    """Read a label that a client sent.
+
+    Args:
+        path: of the label.
+        image: whose label it is.
+
+    Returns:
+        np.ndarray: uint8, the shape of the image.
+
+    Raises:
+        InputError: when it cannot be read, lies on another grid than the image, or holds other values than whole
+            numbers from 0 to 255.
+    """
+    if not path.name.endswith(ENDINGS):
+        raise InputError(f"{path}: a label is a file that ends in {', '.join(ENDINGS)}; send one of these.")
+    label = read_volume(path, "label")
+    check_same_grid(label, path, "label", read_volume(image))
+    values = np.asarray(label[0])
+    if (values != np.round(values)).any() or values.min() < 0 or values.max() > LARGEST_LABEL:
+        raise InputError(
+            f"{path}: a label holds whole numbers from 0 to {LARGEST_LABEL}, this one does not; send the segmentation."
+        )
+    return values.astype(np.uint8)
+
+
+class CheckedLabels:
+    """Goes before a datastore of MONAI Label, as the first of its base classes."""
+
+    _saving = threading.Lock()
+
+    def _known(self, image_id: str) -> None:
+        check_name(image_id, "image")
+        if image_id not in self.list_images():  # type: ignore[attr-defined]
+            raise HTTPException(404, f"{image_id}: there is no such image here; give a name that the server lists.")
+
+    def keep_earlier(self, label_id: str, tag: str) -> None:
+        """Copy the stored label, if there is one, to where no request can reach it."""
+        stored = super().get_label_uri(label_id, tag)  # type: ignore[misc]
+        if stored and Path(stored).is_file():
+            folder = Path(self._datastore_path) / EARLIER / tag  # type: ignore[attr-defined]
+            folder.mkdir(parents=True, exist_ok=True)
+            moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+            shutil.copy2(stored, folder / f"{label_id}_{moment}{''.join(Path(stored).suffixes[-2:])}")
+
+    def save_label(
+        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], *others: Any
+    ) -> str:
+        """Check a label, keep the one before it, and store it as NIfTI.
+
+        Raises:
+            HTTPException: when there is no such image.
+            InputError: when the tag or the label is refused; nothing has changed then.
+        """
+        self._known(image_id)
+        check_tag(label_tag)
+        image = Path(self.get_image_uri(image_id))  # type: ignore[attr-defined]
+        sent = Path(label_filename)
+        with tempfile.TemporaryDirectory() as folder:
+            if sent.name.endswith(".bin"):  # OHIF sends the voxels alone
+                try:
+                    sent = Path(shutil.move(binary_to_image(str(image), str(sent)), Path(folder) / "sent.nii.gz"))
+                except ValueError as error:
+                    raise InputError(
+                        f"label of {image_id}: its size is not one byte per voxel of the image."
+                    ) from error
+            try:
+                values = read_label(sent, image)
+            except InputError as error:
+                raise InputError(str(error).replace(str(sent), f"label of {image_id}")) from error
+            scan = nib.load(image)
+            checked = Path(folder) / "label.nii.gz"
+            nib.save(nib.Nifti1Image(values, scan.affine, _header(scan)), checked)
+            with self._saving:
+                self.keep_earlier(image_id, label_tag)
+                return super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label, and keep a copy."""
+        self._known(label_id)
+        check_tag(label_tag)
+        with self._saving:
+            self.keep_earlier(label_id, label_tag)
+            super().remove_label(label_id, label_tag)  # type: ignore[misc]
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Take in an image that can be read; a copy of that name is replaced, never written into."""
+        check_name(image_id, "image")
+        read_volume(image_filename)
+        stored = self._datastore.objects.get(image_id)  # type: ignore[attr-defined]
+        if stored is not None:
+            (Path(self._datastore.image_path()) / f"{image_id}{stored.image.ext}").unlink(missing_ok=True)  # type: ignore[attr-defined]
+        return super().add_image(image_id, image_filename, image_info)  # type: ignore[misc]
+
+
+def _header(scan: Any) -> Any:
+    """The header of the scan, for a label: voxels of one byte, not scaled."""
+    header = nib.Nifti1Header.from_header(scan.header)
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    return header

@@ -1,0 +1,128 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The folder that is served: copies of the scans, so that no request can reach an original."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bundle.data import inference_data, read_volume
+from bundle.errors import InputError
+from bundle.files import write_whole
+from bundle.label.names import LONGEST_NAME
+
+ENDING = ".nii.gz"
+_LIST = "copied.json"  # which copy is of which original
+
+
+def folder_of(studies: Path, work: Path) -> Path:
+    """Where the copies and labels of one folder of scans are kept, apart from those of any other."""
+    mark = hashlib.sha256(os.fsencode(studies)).hexdigest()[:8]
+    return work / f"{_plain(studies.name) or 'studies'}-{mark}"
+
+
+def _plain(name: str) -> str:
+    """A name that a request may bring."""
+    name = re.sub(r"[^\w. +=,@()\[\]{}~^$!&'-]|%", "_", name, flags=re.UNICODE)
+    name = re.sub(r"\.nii(?=\.|$)|\.{2,}|^\.", "_", name)
+    return name.encode()[: LONGEST_NAME - 40].decode(errors="ignore").strip()
+
+
+def _ids(cases: list[str]) -> list[str]:
+    """A plain name of its own for each case."""
+    taken: dict[str, str] = {}
+    for case in cases:
+        plain = _plain(case) or "scan"
+        name, number = plain, 2
+        while name.lower() in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken[name.lower()] = name
+    return list(taken.values())
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a NIfTI file as it is, or write what else can be read as one; the copy cannot be written to."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        if source.is_file() and source.name.endswith((".nii", ".nii.gz")):
+            shutil.copyfile(source, unfinished)
+        else:
+            volume = read_volume(source)
+            unfinished = unfinished.with_name(f".unfinished.{target.name}")
+            nib.save(nib.Nifti1Image(volume[0].numpy(), np.asarray(volume.affine, dtype=float)), unfinished)
+        unfinished.chmod(0o444)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _state(source: Path) -> list[int]:
+    """What changes when a scan does: the size and the time of its files."""
+    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    return [number for path in files for number in (path.stat().st_size, path.stat().st_mtime_ns)]
+
+
+def copy_studies(studies: Path, work: Path) -> Path:
+    """Bring the copies of a folder of scans up to date.
+
+    What has not changed is not copied again. Copies of scans that are gone are removed; labels stay.
+
+    Args:
+        studies: a folder of scans, or one scan, as ``itermask2 segment`` takes it.
+        work: where copies are kept.
+
+    Returns:
+        Path: of the folder to serve.
+
+    Raises:
+        InputError: when there is no scan, a scan cannot be read, or the disk has no room for the copies.
+    """
+    volumes = list(inference_data(image=str(studies)))
+    folder = folder_of(studies, work)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = json.loads((folder / _LIST).read_text()) if (folder / _LIST).is_file() else {}
+    sources = {
+        name: Path(volume["image"]).resolve()
+        for name, volume in zip(_ids([str(volume["case"]) for volume in volumes]), volumes)
+    }
+    now = {}
+    for name, source in sources.items():
+        ending = ".nii" if source.name.endswith(".nii") and source.is_file() else ENDING
+        now[f"{name}{ending}"] = [str(source), *_state(source)]
+    for name in set(before) - set(now):
+        (folder / name).unlink(missing_ok=True)
+    for name in set(before) & set(now):
+        _check_labels_stay(folder, name, before[name][0], now[name][0])
+    changed = [name for name, state in now.items() if before.get(name) != state or not (folder / name).is_file()]
+    _check_room(folder, sum(sum(now[name][1::2]) for name in changed))
+    for name in changed:
+        _copy(Path(now[name][0]), folder / name)
+    # what is gone stays on the list: its labels are still there, and belong to no other scan
+    write_whole(folder / _LIST, json.dumps({**before, **now}, indent=1))
+    return folder
+
+
+def _check_labels_stay(folder: Path, name: str, was: str, is_now: str) -> None:
+    """Refuse to give the labels of one scan to another one that has come to bear its name."""
+    labels = [*(folder / "labels").glob(f"*/{glob.escape(name.removesuffix('.gz').removesuffix('.nii'))}.nii*")]
+    if was != is_now and labels:
+        raise InputError(
+            f"{labels[0]}: this is a label of {was}, but the name is now that of {is_now}; move the label elsewhere."
+        )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: the copies of the scans need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "choose another --work-dir."
+        )

@@ -1,0 +1,89 @@
+"""The copies that are served: never the originals, and each label with its own scan."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from bundle.data import read_volume
+from bundle.errors import InputError
+from bundle.label.served_bundle import NAME, remove, serve_bundle
+from bundle.label.studies import copy_studies
+from tests.heads import save, simulate_head
+from tests.label.conftest import state_of
+
+
+@pytest.fixture
+def studies(tmp_path):
+    for number, name in enumerate(("a", "b")):
+        save(simulate_head(number)[0], tmp_path / "studies" / name / f"{name}.nii.gz")
+    return tmp_path / "studies"
+
+
+def images(folder):
+    return sorted(path.name for path in folder.glob("*.nii*"))
+
+
+def test_copies_are_files_of_their_own_that_cannot_be_written(studies, tmp_path):
+    before = state_of(studies)
+    folder = copy_studies(studies, tmp_path / "work")
+    assert images(folder) == ["a.nii.gz", "b.nii.gz"]
+    for name in ("a", "b"):
+        copy, original = folder / f"{name}.nii.gz", studies / name / f"{name}.nii.gz"
+        assert copy.read_bytes() == original.read_bytes()
+        assert not copy.is_symlink() and copy.stat().st_ino != original.stat().st_ino
+        assert not stat.S_IMODE(copy.stat().st_mode) & 0o222
+    assert state_of(studies) == before
+
+
+def test_copies_follow_the_originals_and_labels_stay(studies, tmp_path):
+    folder = copy_studies(studies, tmp_path / "work")
+    inode = (folder / "a.nii.gz").stat().st_ino
+    save(np.ones((2, 2, 2), np.uint8), folder / "labels" / "final" / "b.nii.gz")
+    save(simulate_head(8)[0], studies / "b" / "b.nii.gz")
+    os.utime(studies / "b" / "b.nii.gz", ns=(1, 1))
+    save(simulate_head(9)[0], studies / "c" / "c.nii.gz")
+    assert copy_studies(studies, tmp_path / "work") == folder
+    assert images(folder) == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+    assert (folder / "a.nii.gz").stat().st_ino == inode
+    assert np.array_equal(read_volume(folder / "b.nii.gz")[0].numpy(), simulate_head(8)[0])
+    (studies / "c" / "c.nii.gz").unlink()
+    copy_studies(studies, tmp_path / "work")
+    assert images(folder) == ["a.nii.gz", "b.nii.gz"]
+    assert (folder / "labels" / "final" / "b.nii.gz").is_file()
+
+
+def test_a_label_never_passes_to_another_scan_of_the_same_name(studies, tmp_path):
+    folder = copy_studies(studies, tmp_path / "work")
+    save(np.ones((2, 2, 2), np.uint8), folder / "labels" / "final" / "b.nii.gz")
+    (studies / "b").rename(studies / "of_another_patient")
+    with pytest.raises(InputError, match=r"b\.nii\.gz: this is a label of .*studies/b/b\.nii\.gz"):
+        copy_studies(studies, tmp_path / "work")
+
+
+def test_names_that_no_request_may_bring_are_made_plain(tmp_path):
+    image = simulate_head(0)[0]
+    for name in ("50%25..x.nii.gz", "a\\b.nii.gz", "a_b.nii.gz", "é.nii.gz"):
+        save(image, tmp_path / "studies" / name)
+    folder = copy_studies(tmp_path / "studies", tmp_path / "work")
+    assert images(folder) == ["50_25_x.nii.gz", "a_b.nii.gz", "a_b_2.nii.gz", "é.nii.gz"]
+
+
+def test_two_folders_of_one_name_are_kept_apart(tmp_path):
+    folders = set()
+    for parent in ("one", "two"):
+        save(simulate_head(0)[0], tmp_path / parent / "studies" / "a.nii.gz")
+        folders.add(copy_studies(tmp_path / parent / "studies", tmp_path / "work"))
+    assert len(folders) == 2
+
+
+def test_the_served_bundle_is_a_copy_with_one_model(tmp_path):
+    serve_bundle(tmp_path / "app")
+    served = tmp_path / "app" / "model" / NAME
+    assert [path.name for path in (served / "models").iterdir()] == ["model.pt"]
+    assert (served / "configs" / "inference.json").is_file()
+    for path in (served, *served.rglob("*")):
+        assert not path.is_symlink() and not stat.S_IMODE(path.stat().st_mode) & 0o222
+    remove(tmp_path / "app")
+    assert not (tmp_path / "app").exists()
