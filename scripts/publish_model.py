@@ -28,7 +28,7 @@ def publish(source: str, target: str = "models/model.pt") -> None:
         raise InputError(f"{source}: not a checkpoint of this bundle; give the model.pt of a training.") from error
     if not threshold > 0:
         raise InputError(f"{source}: the checkpoint has no threshold; calibrate it first (configs/calibrate.json).")
-    keep = ("running_mean", "running_var", "num_batches_tracked", "threshold")
+    keep = ("running_mean", "running_var", "num_batches_tracked", "threshold", "_extra_state")
     stored = {name: value if name.endswith(keep) else value.half() for name, value in state.items()}
     buffer = io.BytesIO()
     torch.save(stored, buffer)

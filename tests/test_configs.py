@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from bundle.model import read_card
 from tests.flows import workflow
 
 CONFIGS = sorted(Path(__file__).resolve().parents[1].glob("configs/*.json"))
@@ -88,6 +89,8 @@ def test_the_shipped_weights_fit_and_are_calibrated(name, files):
     assert sorted(p.name for p in Path("models").glob("*.pt")) == ["model.pt", "published.pt"]
     assert path.samefile(f"models/{name}.pt") and path.stat().st_size <= 25e6
     model.load_state_dict(state)
+    # the card says what the configs say
+    assert read_card(state) == model.card and model.card["modality"] == "flair"
     assert float(model.threshold) > 0 and (model.judge is None or 0 < float(model.lesion_threshold) < 1)
     assert all(v.dtype == torch.float32 for name, v in state.items() if "running" in name)
 

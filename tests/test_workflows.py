@@ -18,6 +18,7 @@ from scipy import ndimage
 
 import bundle
 from bundle.cases import CaseFolder
+from bundle.model import read_card
 from bundle.report.volumes import read_volumes
 from tests.data.test_volumes import write_dicom
 from tests.flows import JUDGED, command, options, run, workflow
@@ -32,7 +33,10 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 def test_training_gives_a_calibrated_model_and_curves(trained):
     model = torch.load(trained / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in model.values())
-    assert {name.split(".")[0] for name in model} == {"initial", "refiner", "threshold", "lesion_threshold"}
+    assert {name.split(".")[0] for name in model} == {
+        *("initial", "refiner", "threshold", "lesion_threshold", "_extra_state")
+    }
+    assert read_card(model)["modality"] == "flair" and read_card(model)["image_size"] == 32
     assert torch.isfinite(model["threshold"]) and model["threshold"] > 0
     assert list((trained / "tensorboard").glob("events*"))
     state = torch.load(trained / "checkpoints" / "state.pt", weights_only=True)

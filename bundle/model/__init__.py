@@ -2,6 +2,7 @@
 """The networks, and the refinement that finds what they cannot explain."""
 
 from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.card import card_tensor, read_card
 from bundle.model.checkpoint import ModelLoader
 from bundle.model.contrast import CONTRASTS, lesion_contrast, reconstruction_error
 from bundle.model.crop import brain_window
@@ -24,10 +25,12 @@ __all__ = [
     "VolumeResult",
     "addressed_noise",
     "brain_window",
+    "card_tensor",
     "convert_reference_state",
     "high_frequency",
     "lesion_contrast",
     "lesion_intensity",
+    "read_card",
     "reconstruction_error",
     "robust_intensity",
     "start_mask",

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader
 from torch import nn
 
 from bundle.errors import InputError
+from bundle.model.card import CARD, read_card
 
 # names in a state dict that belong to the judge
 JUDGE = ("judge.", "lesion_threshold")
+
+# names that a checkpoint may lack
+OPTIONAL = (*JUDGE, CARD)
 
 
 class ModelLoader(CheckpointLoader):
@@ -26,8 +33,12 @@ class ModelLoader(CheckpointLoader):
 
     A model without a judge leaves that of the checkpoint alone.
 
+    A checkpoint for images of another modality is refused, unless a training starts from it; one for images that were
+    prepared otherwise is warned of. A checkpoint without a card (see :py:mod:`bundle.model.card`) is taken as it is.
+
     Raises:
-        InputError: when the run starts with a file that is missing, unreadable, foreign or not calibrated.
+        InputError: when the run starts with a file that is missing, unreadable, foreign, not calibrated or of another
+            modality.
     """
 
     def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, to_train: bool = False) -> None:
@@ -41,10 +52,11 @@ class ModelLoader(CheckpointLoader):
         try:
             state = torch.load(self.load_path, map_location="cpu", weights_only=True)
             saved, needed = (
-                {name for name in of if not name.startswith(JUDGE)} for of in (state, self.model.state_dict())
+                {name for name in of if not name.startswith(OPTIONAL)} for of in (state, self.model.state_dict())
             )
             if saved != needed:
                 raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
+            card = read_card(state)
             judged = any(name.startswith("judge.") for name in state)
             if judged or not self.strict:
                 super().__call__(engine)
@@ -56,6 +68,7 @@ class ModelLoader(CheckpointLoader):
                 "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
                 "training); give another one."
             ) from error
+        self._compare(card, engine)
         if self.strict and not judged:
             raise InputError(
                 f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or go without: "
@@ -73,4 +86,23 @@ class ModelLoader(CheckpointLoader):
             raise InputError(
                 f"{self.load_path}: the checkpoint has no threshold; calibrate it on healthy scans with "
                 "configs/calibrate.json first."
+            )
+
+    def _compare(self, card: Mapping[str, Any], engine: Engine) -> None:
+        """Hold the card of the checkpoint against that of the run."""
+        others = {name: value for name, value in card.items() if value != self.model.card.get(name, value)}
+        modality = others.pop("modality", None)
+        if modality is not None and not self.to_train:
+            raise InputError(
+                f"{self.load_path}: these weights are for {modality} images, and this run is for "
+                f"{self.model.card['modality']}; give weights of that modality as --ckpt_path (configs/train.json "
+                f"makes them), or --modality {modality} where the images are of it."
+            )
+        if others and not self.to_train:
+            theirs, ours = (
+                ", ".join(f"{name} {values[name]}" for name in others) for values in (others, self.model.card)
+            )
+            engine.logger.warning(
+                f"{self.load_path}: these weights are for images with {theirs}, and this run has {ours}; "
+                "its masks may be wrong."
             )

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.errors import InputError
+from bundle.model.card import CARD, card_tensor
 from bundle.model.contrast import CONTRASTS, reconstruction_error
 from bundle.model.frequency import high_frequency
 from bundle.model.lesion_score import lesion_score
@@ -81,8 +83,9 @@ def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
 class IterMaskNet(nn.Module):
     """The whole model: both networks, the threshold that belongs to them, and the refinement that uses them.
 
-    The state dict holds ``initial.*``, ``refiner.*``, ``judge.*`` where there is one, ``threshold`` and
-    ``lesion_threshold``. Until calibration sets it the threshold is NaN, and nothing is ever unmasked.
+    The state dict holds ``initial.*``, ``refiner.*``, ``judge.*`` where there is one, ``threshold``,
+    ``lesion_threshold`` and the card (:py:mod:`bundle.model.card`). Until calibration sets it the threshold is NaN, and
+    nothing is ever unmasked.
 
     Args:
         initial: network from the high-frequency image to a reconstruction (1 channel in, 1 out). Used once an image.
@@ -96,6 +99,8 @@ class IterMaskNet(nn.Module):
         score_limit: see :py:func:`bundle.model.lesion_score.lesion_score`.
         judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
             trained on synthetic lesions; no part of the published method. None to go without.
+        card: for which images the weights are: ``modality``, and settings by name. It is saved with the weights. That
+            of a checkpoint is not taken over, see :py:class:`bundle.model.checkpoint.ModelLoader`.
 
     Raises:
         InputError: when ``contrast`` is none of these.
@@ -113,6 +118,7 @@ class IterMaskNet(nn.Module):
         score_sigma: float,
         score_limit: float,
         judge: Optional[nn.Module] = None,
+        card: Optional[Mapping[str, Any]] = None,
     ) -> None:
         super().__init__()
         if contrast not in CONTRASTS:
@@ -127,12 +133,25 @@ class IterMaskNet(nn.Module):
         self.contrast = contrast
         self.score_sigma = float(score_sigma)
         self.score_limit = float(score_limit)
+        self.card = dict(card or {})
         # TorchScript reads no global variable
         self.background = BACKGROUND
         # squared error above which a hidden pixel stays hidden
         self.register_buffer("threshold", torch.tensor(float("nan")))
         # lesion score above which a pixel is marked
         self.register_buffer("lesion_threshold", torch.tensor(float("nan")))
+
+    def get_extra_state(self) -> Tensor:
+        """The card, as it goes into the state dict."""
+        return card_tensor(self.card)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Leave the card of a checkpoint alone."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # checkpoints of version 0.4 and before have no card
+        state_dict.setdefault(prefix + CARD, card_tensor({}))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, image: Tensor) -> Tensor:
         """Segment preprocessed images or volumes, as an exported model is used; the result of one depends on no other.

@@ -7,6 +7,7 @@ from ignite.engine import Engine
 
 from bundle.errors import InputError
 from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.card import read_card
 from bundle.model.checkpoint import ModelLoader
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
@@ -118,3 +119,35 @@ def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_pat
         torch.save(other, tmp_path / "other.pt")
         with pytest.raises(InputError, match="not a checkpoint of this network"):
             ModelLoader(str(tmp_path / "other.pt"), golden_model, to_train=True)(engine)
+
+
+def with_card(model: IterMaskNet, card: dict) -> IterMaskNet:
+    copy = IterMaskNet(model.initial, model.refiner, card=card, **REFINEMENT)
+    copy.threshold.copy_(model.threshold)
+    return copy
+
+
+def test_weights_know_their_modality(golden_model, tmp_path, caplog):
+    path, engine = str(tmp_path / "model.pt"), Engine(lambda *_: None)
+    torch.save(with_card(golden_model, {"modality": "flair", "image_size": 64}).state_dict(), path)
+    saved = torch.load(path, weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in saved.values())
+    assert read_card(saved) == {"modality": "flair", "image_size": 64}
+    ModelLoader(path, with_card(golden_model, {"modality": "flair", "image_size": 64}))(engine)
+    assert "may be wrong" not in caplog.text
+    other = with_card(golden_model, {"modality": "t1", "image_size": 64})
+    with pytest.raises(InputError, match=r"model.pt: these weights are for flair images.* t1; .*--modality flair"):
+        ModelLoader(path, other)(engine)
+    # a training may start from them, and makes weights of its own modality
+    ModelLoader(path, other, to_train=True)(engine)
+    assert read_card(other.state_dict())["modality"] == "t1"
+    ModelLoader(path, with_card(golden_model, {"modality": "flair", "image_size": 96}))(engine)
+    assert "image_size 64, and this run has image_size 96" in caplog.text
+
+
+def test_a_checkpoint_without_a_card_is_taken_as_it_is(golden_model, tmp_path):
+    state = golden_model.state_dict()
+    del state["_extra_state"]
+    torch.save(state, tmp_path / "old.pt")
+    ModelLoader(str(tmp_path / "old.pt"), with_card(golden_model, {"modality": "t1"}))(Engine(lambda *_: None))
+    with_card(golden_model, {}).load_state_dict(state)

@@ -148,6 +148,7 @@ def test_any_two_networks_with_the_right_channels():
         "refiner",
         "threshold",
         "lesion_threshold",
+        "_extra_state",
     }
 
 

@@ -1,0 +1,28 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The card of a checkpoint: for which images its weights are. It lies in the state dict and goes with the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# where PyTorch keeps what a module adds to its state dict
+CARD = "_extra_state"
+
+
+def card_tensor(card: Mapping[str, Any]) -> Tensor:
+    """A card as uint8, the bytes of its JSON: loading a state dict of tensors runs no code."""
+    return torch.tensor(list(json.dumps(dict(card)).encode()), dtype=torch.uint8)
+
+
+def read_card(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The card in a state dict; empty where it has none, as those of version 0.4 and before.
+
+    Raises:
+        ValueError: when what lies there is no card.
+    """
+    return json.loads(bytes(state[CARD].tolist()).decode()) if CARD in state else {}
