@@ -45,7 +45,7 @@ class ThresholdMetric(CumulativeIterationMetric):
     It is called with predictions and labels as :py:mod:`bundle.training.batches` shapes them.
     """
 
-    def __init__(self, percentile: float = 80.0, contrast: str = "any") -> None:
+    def __init__(self, percentile: float, contrast: str) -> None:
         super().__init__()
         self.percentile = percentile
         self.contrast = contrast
@@ -92,7 +92,7 @@ class LesionThreshold:
         InputError: at the end of a run without such a slice.
     """
 
-    def __init__(self, model: nn.Module, percentile: float = 99.5) -> None:
+    def __init__(self, model: nn.Module, percentile: float) -> None:
         self.model = model
         self.percentile = percentile
         self.scores: list[Tensor] = []

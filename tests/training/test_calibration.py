@@ -16,7 +16,7 @@ def test_recorded_run(golden, golden_model):
     threshold = healthy_threshold(error[masked], 80)
     assert float(threshold) == pytest.approx(float(golden["validation/threshold"]), rel=1e-5)
 
-    metric = ThresholdMetric(80)
+    metric = ThresholdMetric(80, "any")
     label = torch.cat([image, masked.float()], dim=1)
     for part in (slice(0, 3), slice(3, 8)):
         metric(torch.cat([torch.zeros_like(image), reconstruction], dim=1)[part], label[part])
