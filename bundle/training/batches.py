@@ -14,10 +14,10 @@ from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.training.random_masks import training_masks
-from bundle.training.synthetic_lesions import synthetic_lesions
+from bundle.training.synthetic_lesions import paint_lesions
 
 
-class _PrepareSlices(PrepareBatch):
+class PrepareSlices(PrepareBatch):
     """From a batch of slices to the image and the brain mask from which :py:meth:`prepare` makes inputs and label."""
 
     def __call__(
@@ -34,13 +34,13 @@ class _PrepareSlices(PrepareBatch):
         raise NotImplementedError
 
 
-class PrepareMaskedBatch(_PrepareSlices):
+class PrepareMaskedBatch(PrepareSlices):
     """Hide a random part of each lesion-free image.
 
     Args:
         radius: of the low frequencies that the high-frequency image lacks.
         masks: hyper-parameters of :py:func:`bundle.training.random_masks.training_masks`.
-        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.synthetic_lesions`; the networks then
+        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.paint_lesions`; the networks then
             see images into which lesions were painted, and are to give the images without them. None for the published
             method.
         crop_multiple: leave out the rows and columns that hold no brain in any image of the batch, and keep a multiple
@@ -64,7 +64,7 @@ class PrepareMaskedBatch(_PrepareSlices):
         self.crop_multiple = crop_multiple
 
     def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        seen = image if self.lesions is None else synthetic_lesions(image, brain, **self.lesions)[0]
+        seen = image if self.lesions is None else paint_lesions(image, brain, **self.lesions)[0]
         mask = training_masks(brain, **self.masks)
         visible = torch.where(mask, torch.randn_like(image), seen)
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
@@ -73,13 +73,13 @@ class PrepareMaskedBatch(_PrepareSlices):
         return inputs[window], label[window]
 
 
-class PrepareJudgedBatch(_PrepareSlices):
+class PrepareJudgedBatch(PrepareSlices):
     """Paint lesions into lesion-free images, and let the trained networks refine them as at inference.
 
     Args:
         model: an :py:class:`bundle.model.refinement.IterMaskNet` with a judge and a threshold; only its judge is to
             learn.
-        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.synthetic_lesions`.
+        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.paint_lesions`.
         iterations: of the refinement; few are enough, the mask shrinks most in the first.
         crop_multiple: as for :py:class:`PrepareMaskedBatch`.
 
@@ -88,7 +88,7 @@ class PrepareJudgedBatch(_PrepareSlices):
     """
 
     def __init__(
-        self, model: nn.Module, lesions: Mapping[str, Any], iterations: int = 2, crop_multiple: int | None = None
+        self, model: nn.Module, lesions: Mapping[str, Any], iterations: int, crop_multiple: int | None = None
     ) -> None:
         self.model = model
         self.lesions = lesions
@@ -98,7 +98,7 @@ class PrepareJudgedBatch(_PrepareSlices):
             network.requires_grad_(False).eval()
 
     def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        seen, lesions = synthetic_lesions(image, brain, **self.lesions)
+        seen, lesions = paint_lesions(image, brain, **self.lesions)
         seeds = torch.randint(2**31, (len(image),), device=image.device)
         if "pseudo_label" in batchdata:
             lesions = lesions | (torch.as_tensor(batchdata["pseudo_label"]).to(lesions.device) > 0)

@@ -13,23 +13,25 @@ from torch.nn import functional as F
 from bundle.preprocessing.intensities import BACKGROUND
 
 
-def synthetic_lesions(
+def paint_lesions(
     image: Tensor,
     brain_mask: Tensor,
     generator: Generator | None = None,
-    probability: float = 0.85,
-    most_lesions: int = 6,
-    radius_range: Sequence[float] = (1.0, 22.0),
-    contrast_range: Sequence[float] = (0.4, 3.5),
-    dark_share: float = 0.1,
-    core_share: float = 0.5,
-    core_contrast_range: Sequence[float] = (-3.0, 1.0),
-    replace_share: float = 0.5,
-    spare_fluid_share: float = 0.5,
+    *,
+    probability: float,
+    most_lesions: int,
+    radius_range: Sequence[float],
+    contrast_range: Sequence[float],
+    dark_share: float,
+    core_share: float,
+    core_contrast_range: Sequence[float],
+    replace_share: float,
+    spare_fluid_share: float,
 ) -> tuple[Tensor, Tensor]:
     """Paint lesions of random number, size, shape, edge, contrast and texture, without a loop over images.
 
-    No part of the published method. Both networks are then trained to give the image back as it was before.
+    No part of the published method. Both networks are then trained to give the image back as it was before. All numbers
+    that are asked for stand in configs/train.json under ``synthetic_lesions``; shares and probabilities are 0 to 1.
 
     Args:
         image: normalised healthy slices, B x 1 x H x W.

@@ -1,6 +1,11 @@
+import json
+from pathlib import Path
+
 import torch
 
-from bundle.training.synthetic_lesions import synthetic_lesions
+from bundle.training.synthetic_lesions import paint_lesions
+
+SETTINGS = json.loads((Path(__file__).parents[2] / "configs" / "train.json").read_text())["synthetic_lesions"]
 
 
 def healthy(batch: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -12,7 +17,7 @@ def healthy(batch: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
 
 def paint(seed: int = 0, **options) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     image, brain = healthy()
-    painted, lesions = synthetic_lesions(image, brain, torch.Generator().manual_seed(seed), **options)
+    painted, lesions = paint_lesions(image, brain, torch.Generator().manual_seed(seed), **{**SETTINGS, **options})
     return image, brain, painted, lesions
 
 

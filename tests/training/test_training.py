@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -37,7 +40,8 @@ def test_batches_hide_brain_behind_noise():
 
 def test_painted_lesions_are_seen_and_not_asked_for():
     image = image_batch()
-    options = {"probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
+    settings = json.loads(Path("configs/train.json").read_text())["synthetic_lesions"]
+    options = {**settings, "probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
     inputs, label = PrepareMaskedBatch(radius=6, lesions=options)({"image": image})
     mask = label[:, 1:] > 0
     assert torch.equal(label[:, :1], image)
