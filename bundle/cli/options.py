@@ -73,6 +73,9 @@ OPTIONS = {
     # the method
     "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),
     "start_fraction": Option(Number(above=0, high=1), "share of the brain's pixels that the first mask hides"),
+    "score_sigma": Option(Number(above=0), "pixels over which the intensity of the judge's score is smoothed"),
+    "score_limit": Option(Number(above=0), "interquartile ranges above which a brighter pixel scores no higher"),
+    "median_radius": Option(Whole(0), "voxels around each whose median becomes its score"),
     "stop_ratio": Option(Number(0, 1), "the refinement stops when the mask shrinks by less than this share"),
     "max_iterations": Option(Whole(1), "most iterations of the refinement"),
     "smallest_share": Option(Number(0, 1), "components below this share of the largest are removed"),
@@ -95,6 +98,7 @@ OPTIONS = {
     "slices": Option(Optional(Listing(Whole(0), 2)), "first and last slice to take, such as [70,89]; none for all"),
     "threshold_percentile": Option(Number(0, 100), "percentile of the healthy errors that becomes the threshold"),
     "lesion_percentile": Option(Number(0, 100), "percentile of the healthy scores that becomes the judge's threshold"),
+    "flip_probability": Option(Number(0, 1), "share of the training slices that are flipped left-right"),
     "judged_iterations": Option(Whole(1), "iterations of the refinement while the judge learns"),
     # the networks
     "channels": Option(Whole(1), "channels of the first level of the networks"),
