@@ -1,13 +1,13 @@
 # Each target is one or two commands that can also be typed; see README.md.
 PYTHON ?= python3.11
 STUDIES ?= demo
-RUN = .venv/bin/python -W ignore -m monai.bundle run
+ITERMASK2 = .venv/bin/python -W ignore -m bundle.cli
 
 .PHONY: demo test lint label test-label clean
 
 # the main job on three simulated patients
 demo: .venv/installed demo/datalist.json
-	$(RUN) inference --config_file configs/inference.json --datalist demo/datalist.json --output_dir output/demo
+	$(ITERMASK2) segment --datalist demo/datalist.json -o output/demo
 	@echo "Open in a browser: $(CURDIR)/output/demo/report.html"
 
 test: .venv/installed
@@ -22,7 +22,7 @@ test-label: .venv/installed .venv-label/installed
 	.venv/bin/python -m pytest tests/label
 
 demo/datalist.json: | .venv/installed
-	.venv/bin/python -W ignore -m scripts.make_phantom demo --training 0 --validation 0 --patients 3 --seed 900
+	$(ITERMASK2) phantom demo --training 0 --validation 0 --patients 3 --seed 900
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv

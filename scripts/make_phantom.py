@@ -1,9 +1,9 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Simulate a cohort of healthy people and patients: ``python -m scripts.make_phantom FOLDER``, ``--help`` for more."""
+"""Simulate a cohort: the subcommand ``itermask2 phantom`` under its earlier name."""
 
-import fire
+import sys
 
-from bundle.phantom.cohort import write_cohort
+from bundle.cli.main import main
 
 if __name__ == "__main__":
-    fire.Fire(write_cohort)
+    sys.exit(main(["phantom", *sys.argv[1:]]))

@@ -1,9 +1,9 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Make the datalist of a downloaded data set: ``python -m scripts.prepare_dataset LAYOUT FOLDER OUTPUT``."""
+"""Make the datalist of a downloaded data set: the subcommand ``itermask2 prepare`` under its earlier name."""
 
-import fire
+import sys
 
-from bundle.data.prepare import prepare_dataset
+from bundle.cli.main import main
 
 if __name__ == "__main__":
-    fire.Fire(prepare_dataset)
+    sys.exit(main(["prepare", *sys.argv[1:]]))

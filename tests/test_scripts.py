@@ -7,18 +7,18 @@ import sys
 import pytest
 import torch
 
+from bundle.cli.main import main
+from bundle.data.joining import add_pseudo_labels, merge_datalists
 from bundle.errors import InputError
 from bundle.evaluation import compare_evaluations
-from scripts.add_pseudo_labels import add_pseudo_labels
-from scripts.draw_results import draw_results
-from scripts.merge_datalists import merge_datalists
+from bundle.evaluation.draw_results import draw_results
+from bundle.model.publishing import publish
 
 
-def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path):
+def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path, capsys):
     target = tmp_path / "models" / "model.pt"
-    command = [sys.executable, "-m", "scripts.publish_model", str(trained / "model.pt"), "--target", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "parameters" in done.stdout, done.stderr
+    assert main(["publish", str(trained / "model.pt"), "--target", str(target)]) == 0
+    assert "parameters" in capsys.readouterr().out
     before, after = (torch.load(path, weights_only=True) for path in (trained / "model.pt", target))
     assert set(before) == set(after)
     for name, value in after.items():
@@ -28,13 +28,44 @@ def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path):
         assert torch.allclose(value.float(), before[name].float(), **tolerance, equal_nan=True)
 
 
-def test_only_calibrated_models_are_published(trained, tmp_path):
-    state = torch.load(trained / "model.pt", weights_only=True)
-    torch.save({**state, "threshold": torch.tensor(float("nan"))}, tmp_path / "bare.pt")
+def test_only_calibrated_and_finite_models_are_published(trained, tmp_path):
     target = tmp_path / "out.pt"
-    command = [sys.executable, "-m", "scripts.publish_model", str(tmp_path / "bare.pt"), "--target", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and "has no threshold" in done.stderr and not target.exists()
+    target.write_text("of an earlier call")
+    state = torch.load(trained / "model.pt", weights_only=True)
+    weight = next(name for name in state if name.endswith("weight"))
+    for change, said in (
+        ({"threshold": torch.tensor(float("nan"))}, "has no threshold"),
+        ({"threshold": torch.tensor(float("inf"))}, "has no threshold"),
+        ({"threshold": torch.tensor(-1.0)}, "has no threshold"),
+        ({weight: torch.full_like(state[weight], float("nan"))}, "not finite"),
+        # finite, but not in half precision
+        ({weight: torch.full_like(state[weight], 1e6)}, "not finite"),
+        ({"judge.x": torch.zeros(1), "lesion_threshold": torch.tensor(float("nan"))}, "has no threshold"),
+    ):
+        torch.save({**state, **change}, tmp_path / "bad.pt")
+        with pytest.raises(InputError, match=said):
+            publish(str(tmp_path / "bad.pt"), str(target))
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        publish(str(tmp_path / "text.pt"), str(target))
+    assert target.read_text() == "of an earlier call"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("prepare_dataset", "prepare"),
+        ("make_phantom", "phantom"),
+        ("compare", "compare"),
+        ("merge_datalists", "merge"),
+        ("add_pseudo_labels", "pseudo-labels"),
+        ("publish_model", "publish"),
+        ("convert_reference_checkpoint", "convert"),
+    ],
+)
+def test_the_earlier_names_of_subcommands_still_work(script, arguments):
+    done = subprocess.run([sys.executable, "-m", f"scripts.{script}", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and f"itermask2 {arguments} " in done.stdout, done.stderr
 
 
 def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
@@ -49,6 +80,13 @@ def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
     added = written["training"][3:]
     assert [set(entry) for entry in added] == [{"image", "pseudo_label"}] * 3
     assert added[0]["pseudo_label"].endswith("patient_0_flair_mask.nii.gz")
+    written = json.loads(target.read_text())
+    for mask in judged_results.glob("patient_0*/*_mask.nii.gz"):
+        mask.rename(mask.with_suffix(".away"))
+        with pytest.raises(InputError, match="the mask is missing"):
+            add_pseudo_labels(str(tmp_path / "list.json"), str(judged_results), str(target))
+        mask.with_suffix(".away").rename(mask)
+    assert json.loads(target.read_text()) == written
     with pytest.raises(InputError, match="run inference on them first"):
         add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path), str(target))
 
@@ -62,7 +100,7 @@ def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_pa
         compare_evaluations(folder, str(tmp_path))
     with pytest.raises(InputError, match="2 of its scans are also in"):
         compare_evaluations(folder, folder)
-    draw_results(folder, folder, folder, str(trained), output=str(tmp_path / "figures"))
+    draw_results(folder, folder, folder, [str(trained)], output=str(tmp_path / "figures"))
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {"agreement.png", "calibration.png", "examples.png", "training.png"}
 
@@ -71,13 +109,19 @@ def test_datalists_are_merged(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one.json").write_text(json.dumps({"training": [{"image": "x.nii", "age": 3}], "test": []}))
     (tmp_path / "two.json").write_text(json.dumps({"training": [{"image": "/y.nii", "label": "l.nii"}]}))
-    said = merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "a" / "one.json"), str(tmp_path / "two.json"))
+    said = merge_datalists(str(tmp_path / "all.json"), [str(tmp_path / "a" / "one.json"), str(tmp_path / "two.json")])
     assert "2 training" in said
     merged = json.loads((tmp_path / "all.json").read_text())
     first = {"image": str(tmp_path / "a" / "x.nii"), "age": 3}
     assert merged == {"training": [first, {"image": "/y.nii", "label": str(tmp_path / "l.nii")}], "test": []}
     with pytest.raises(InputError, match="not a datalist"):
-        merge_datalists(str(tmp_path / "all.json"), str(tmp_path / "two.json"), str(tmp_path / "missing.json"))
+        merge_datalists(str(tmp_path / "all.json"), [str(tmp_path / "two.json"), str(tmp_path / "missing.json")])
     with pytest.raises(InputError, match="first the datalist to write"):
-        merge_datalists(str(tmp_path / "two.json"), str(tmp_path / "all.json"))
+        merge_datalists(str(tmp_path / "two.json"), [str(tmp_path / "all.json")])
     assert json.loads((tmp_path / "two.json").read_text())["training"] == [{"image": "/y.nii", "label": "l.nii"}]
+    with pytest.raises(InputError, match="one of the datalists to merge"):
+        merge_datalists(str(tmp_path / "two.json"), [str(tmp_path / "all.json"), f"{tmp_path}/a/../two.json"])
+    (tmp_path / "three.json").write_text(json.dumps({"test": [{"image": "/y.nii"}]}))
+    with pytest.raises(InputError, match=r'/y\.nii: in the split "training" and in the split "test"'):
+        merge_datalists(str(tmp_path / "new.json"), [str(tmp_path / "two.json"), str(tmp_path / "three.json")])
+    assert not (tmp_path / "new.json").exists()

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.cli.options import OPTIONS, check_together, typed
+from bundle.cli.notices import silence_notices
+from bundle.cli.options import OPTIONS, check_together, converted, typed
+from bundle.cli.types import Number, Switch
 from bundle.errors import InputError, show_input_errors
 
 # how MONAI marks expressions, references and macros
@@ -72,6 +74,27 @@ def _refuse_unknown(name: str, known: Sequence[str], files: Any) -> None:
         raise InputError(f"--{name}: no such option of {files}; {meant}")
 
 
+def _part(config: Any, steps: Sequence[str], name: str, files: Any) -> Any:
+    """What a config says at an inner key; None where the last step is new there, as another argument of a component."""
+    for number, step in enumerate(steps):
+        index = int(step) if isinstance(config, list) and step.isdigit() else step
+        there = index in config if isinstance(config, Mapping) else isinstance(index, int) and index < len(config or ())
+        if there and isinstance(config, (Mapping, list)):
+            config = config[index]
+        elif isinstance(config, Mapping) and number == len(steps) - 1:
+            return None
+        else:
+            raise InputError(f"--{name}: the config has no {step} there; see {files}.")
+    return config
+
+
+def _check_kind(name: str, text: Any, default: Any) -> None:
+    """Refuse a value where the config has one of another kind."""
+    kinds = {bool: Switch(), int: Number(), float: Number()}
+    if type(default) in kinds and str(text).lower() not in ("none", "null"):
+        converted(name, text, kinds[type(default)])
+
+
 def check_values(options: Mapping[str, Any], config: Mapping[str, Any], files: Any) -> dict[str, Any]:
     """The values that options stand for.
 
@@ -95,15 +118,7 @@ def check_values(options: Mapping[str, Any], config: Mapping[str, Any], files: A
             values[key] = typed(key, text) if text != "" or config[key] != "" else ""
             continue
         _refuse_expressions(name, [*inner, _literal(text)])
-        if inner:
-            part: Any = config
-            for step in (key, *inner[:-1]):
-                index = int(step) if isinstance(part, list) and step.isdigit() else step
-                if not isinstance(part, (Mapping, list)) or (index not in part if isinstance(part, Mapping) else False):
-                    raise InputError(f"--{name}: the config has no {step} there; see {files}.")
-                if isinstance(part, list) and not (isinstance(index, int) and index < len(part)):
-                    raise InputError(f"--{name}: the config has no {step} there; see {files}.")
-                part = part[index]
+        _check_kind(name, text, _part(config, [key, *inner], name, files))
     configured = {
         name: typed(name, value)
         for name, value in config.items()
@@ -149,6 +164,7 @@ def options_of_command_line(arguments: Sequence[str]) -> dict[str, Any]:
     from monai.bundle import ConfigParser, run
 
     show_input_errors()
+    silence_notices()
     options, others = _options_of(words[1:])
     own = set(inspect.signature(run).parameters) - {"override"}
     if "args_file" in options:

@@ -109,16 +109,21 @@ OPTIONS = {
 }
 
 
-def typed(name: str, value: Any) -> Any:
+def converted(name: str, value: Any, kind: click.ParamType) -> Any:
     """The value of an option, from its text or from JSON.
 
     Raises:
-        InputError: when it is not of the option's type.
+        InputError: when it is not of that type.
     """
     try:
-        return OPTIONS[name].type.convert(value, None, None)
+        return kind.convert(value, None, None)
     except click.BadParameter as error:
         raise InputError(f"--{name} {value}: {error.message}.") from error
+
+
+def typed(name: str, value: Any) -> Any:
+    """The value of an option of :py:data:`OPTIONS`; see :py:func:`converted`."""
+    return converted(name, value, OPTIONS[name].type)
 
 
 def check_together(values: Mapping[str, Any], given: set[str]) -> None:

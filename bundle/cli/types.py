@@ -72,6 +72,29 @@ class Whole(Number):
         return int(value)
 
 
+class Share(Number):
+    """A number of people, or below 1 their share.
+
+    Args:
+        everyone: whether "all" is a value.
+    """
+
+    name = "number"
+    said = "a whole number, or a share below 1,"
+
+    def __init__(self, everyone: bool = False) -> None:
+        super().__init__(low=0)
+        self.everyone = everyone
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self.everyone and value == "all":
+            return value
+        number = super().convert(value, param, ctx)
+        if number > 1 and number != int(number):
+            self.fail(f"give {self!r}", param, ctx)
+        return number
+
+
 class Word(click.Choice):
     """One of several words."""
 
@@ -102,10 +125,6 @@ class Text(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return str(value)
-
-
-class Series(Text):
-    """Texts, or a list of them."""
 
 
 class Device(click.ParamType):
@@ -146,7 +165,9 @@ class Listing(click.ParamType):
         try:
             items = value if isinstance(value, (list, tuple)) else ast.literal_eval(str(value).strip())
         except (SyntaxError, ValueError):
-            items = None
+            # words need no quotes
+            text = str(value).strip()
+            items = [part.strip() for part in text[1:-1].split(",")] if text[:1] + text[-1:] in ("[]", "()") else None
         if not isinstance(items, (list, tuple)) or not items or self.length not in (None, len(items)):
             count = "" if self.length is None else f"{self.length} "
             self.fail(f"give a list of {count}values in square brackets, such as [1,2]", param, ctx)

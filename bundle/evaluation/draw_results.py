@@ -1,9 +1,10 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Draw the figures of docs/results.md: ``python -m scripts.draw_results --help``."""
+"""The figures of docs/results.md, from the output folders of runs."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
-
-import fire
 
 from bundle.evaluation.cases import read_cases
 from bundle.evaluation.figures import agreement, calibration_curve, examples, training_curves
@@ -16,7 +17,7 @@ def draw_results(
     evaluation: str,
     validation: str,
     simulated: str,
-    *trainings: str,
+    trainings: Sequence[str],
     output: str = "docs/images",
     curves: str = "training",
 ) -> None:
@@ -39,7 +40,3 @@ def draw_results(
     for name, figure in figures.items():
         write_whole(folder / f"{name}.png", figure_png(figure))
     write_whole(folder / "examples.png", encoded(examples(Path(simulated)), "PNG"))
-
-
-if __name__ == "__main__":
-    fire.Fire(draw_results)

@@ -1,0 +1,91 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""``itermask2 segment`` for a notebook: one scan in memory or on disk, its results in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from bundle.cases import CaseFolder
+from bundle.cli.workflow import run_configs
+from bundle.errors import InputError, input_error
+
+
+class Segmentation(NamedTuple):
+    """What was found in a scan.
+
+    Attributes:
+        mask: 1 where a lesion is, 0 elsewhere (uint8), on the grid of the scan.
+        score: lesion score of each voxel, on the grid of the scan; None from a model without a judge.
+        statistics: volume in millilitres, components, warnings, and what else ``_statistics.json`` holds.
+    """
+
+    mask: nib.Nifti1Image
+    score: nib.Nifti1Image | None
+    statistics: dict[str, Any]
+
+
+def _in_memory(path: Path) -> nib.Nifti1Image:
+    image = nib.load(path)
+    return nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
+
+
+def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
+    """The path of a volume, which is written where it is none."""
+    if isinstance(volume, (str, os.PathLike)):
+        return str(volume)
+    if not isinstance(volume, nib.spatialimages.SpatialImage):
+        if affine is None or np.shape(affine) != (4, 4):
+            raise InputError(f"The {role} is an array: give its 4 x 4 affine too, or give a path or a NIfTI image.")
+        array = np.asarray(volume)
+        volume = nib.Nifti1Image(array.astype(np.uint8 if array.dtype == bool else np.float32), affine)
+    nib.save(volume, path)
+    return str(path)
+
+
+def segment(
+    scan: Any, affine: Any = None, brain_mask: Any = None, config: Sequence[str] = (), **settings: Any
+) -> Segmentation:
+    """Find lesions in one scan.
+
+    Args:
+        scan: a path (NIfTI file, or folder with one DICOM series), a nibabel image, or an array (W x H x D) with its
+            affine; skull-stripped, or with a brain mask.
+        affine: of the array, 4 x 4, from voxels to millimetres.
+        brain_mask: of the scan: a path, a nibabel image, or an array on the scan's grid.
+        config: names or paths of configs to lay over, such as ``["published"]``.
+        settings: options of ``itermask2 segment``, such as ``device="cpu"`` or ``modality="t2"``.
+
+    Raises:
+        InputError: saying in one sentence what is wrong with the scan or a setting.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, output = Path(folder) / "input", Path(folder) / "output"
+        inputs.mkdir()
+        values = {"image": _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")}
+        if brain_mask is not None:
+            values["brain_mask"] = _on_disk(brain_mask, affine, inputs / "brain_mask.nii.gz", "brain mask")
+        values |= {"output_dir": str(output), "progress": False, **settings}
+        try:
+            # the path of a report that will be gone is of no use
+            with contextlib.redirect_stdout(io.StringIO()):
+                run_configs("inference", ["inference", *config], values, quiet=True)
+        except Exception as error:
+            fault = input_error(error)
+            if fault is None:
+                raise
+            raise fault from None
+        found = sorted(output.rglob("*_statistics.json"))
+        if len(found) != 1:
+            raise InputError(f"{scan}: {len(found)} scans; give one scan, or use itermask2 segment.")
+        case = CaseFolder(found[0].parent)
+        score = _in_memory(case.file("score")) if case.has("score") else None
+        return Segmentation(_in_memory(case.file("mask")), score, case.statistics())

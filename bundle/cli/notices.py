@@ -1,0 +1,28 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The log of a run is what its user needs: without the notices of libraries."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+# modules of ignite and MONAI whose lines at the level INFO tell of their own steps
+_TALKATIVE = {"engine", "checkpoint_loader", "checkpoint_saver"}
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or record.module not in _TALKATIVE
+
+
+def silence_loggers() -> None:
+    """From now on, leave out which files MONAI reads, and which decoders it would have liked."""
+    for name in ("bundle.scripts", "bundle.workflows", "data.nvimgcodec_pydicom_plugin"):
+        logging.getLogger(f"monai.{name}").setLevel(logging.ERROR)
+
+
+def silence_notices() -> None:
+    """From now on, leave out warnings for programmers, and what engines say of their own steps."""
+    warnings.simplefilter("ignore")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_of_use)
+    silence_loggers()

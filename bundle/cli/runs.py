@@ -1,0 +1,171 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Subcommands that run the networks: segment, train, calibrate, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.bundle_files import top_level
+from bundle.cli.commands import CONTEXT, Command, argument, overlays, run_options
+from bundle.cli.types import Existing
+from bundle.cli.workflow import do
+from bundle.errors import InputError
+
+INFERENCE = ("inference",)
+TRAINING = ("train",)
+JUDGE = ("train", "judge")
+CALIBRATION = ("train", "calibrate")
+JUDGE_CALIBRATION = ("inference", "calibrate_judge")
+EVALUATION = ("inference", "evaluate")
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("scans", nargs=-1, type=Existing("a scan, or of a folder of scans"))
+@run_options(
+    INFERENCE,
+    often=("output_dir", "brain_mask", "brain_mask_pattern", "modality", "pattern", "ckpt_path", "device", "datalist"),
+    without=("image", "dataset_dir"),
+)
+@overlays
+def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+    """Find lesions in brain MRI scans.
+
+    SCANS are NIfTI files, folders of NIfTI files (a study in BIDS too), or folders with one DICOM series. A scan must
+    be skull-stripped (zero outside the brain), or come with a brain mask; give the intensities of the scanner.
+
+    \b
+    Examples:
+      itermask2 segment flair.nii.gz -o results
+      itermask2 segment patient1.nii.gz patient2.nii.gz dicom/ -o results
+      itermask2 segment head.nii.gz --brain_mask brain.nii.gz -o results
+      itermask2 segment study/ --brain_mask_pattern "{name}_brain.nii.gz" -o results
+
+    For each scan there is a folder with the lesion mask, maps, and statistics (volume in ml, places, warnings);
+    report.html shows all scans. A scan that cannot be used is named, and does not stop the others.
+    """
+    if not scans and values["datalist"] is None:
+        raise InputError("No scan was given; name scans or folders, as in: itermask2 segment flair.nii.gz -o results")
+    if scans:
+        values["image"] = scans[0] if len(scans) == 1 else list(scans)
+    values["output_dir"] = values["output_dir"] or "output/inference"
+    do("inference", [*INFERENCE, *overlays], values, dry_run)
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("folder", required=False, type=Existing("a folder of healthy scans", file=False))
+@click.option("--judge", is_flag=True, help="Train the judge, the last network, beside the two of --pretrained.")
+@run_options(
+    JUDGE,
+    often=(
+        *("output_dir", "datalist", "pretrained", "modality", "pattern", "epochs", "steps_per_epoch", "batch_size"),
+        *("learning_rate", "validation_fraction", "device"),
+    ),
+    without=("dataset_dir", "ckpt_dir"),
+)
+@overlays
+def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+    """Train the networks on healthy scans.
+
+    FOLDER holds NIfTI images, all of which are taken for healthy; a tenth of the people is held out. To use the
+    lesion-free slices of patients, give a --datalist in its place ("itermask2 prepare" makes one). Killed at any
+    moment, the same command goes on where it was.
+
+    \b
+    Examples:
+      itermask2 train healthy/ -o output/training
+      itermask2 train healthy/ --judge --pretrained output/training/model.pt -o output/judge
+      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt -o output/calibrated
+
+    The judge says what of the unusual is a lesion; it learns from painted lesions, after the other two networks.
+    """
+    values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 train healthy/ -o output/training")
+    if judge and values["pretrained"] is None:
+        raise InputError("--judge needs the networks that it judges; give their weights as --pretrained model.pt.")
+    if not judge:
+        if values["judged_iterations"] is not None:
+            raise InputError("--judged_iterations is of the judge's training; add --judge.")
+        del values["judged_iterations"]
+    values["output_dir"] = values["output_dir"] or f"output/{'judge' if judge else 'training'}"
+    do("training", [*(JUDGE if judge else TRAINING), *overlays], values, dry_run)
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("folder", required=False, type=Existing("a folder of healthy scans", file=False))
+@click.option(
+    "--only",
+    type=click.Choice(["refinement", "judge"]),
+    help="Set one threshold alone: that of the refinement, or that of the judge. Both by default.",
+)
+@run_options(
+    (*CALIBRATION, *JUDGE_CALIBRATION),
+    often=("output_dir", "ckpt_path", "datalist", "modality", "pattern", "validation_fraction", "device"),
+    without=(
+        *("dataset_dir", "ckpt_dir", "pretrained", "learning_rate", "ema_momentum", "epochs", "steps_per_epoch"),
+        *("val_interval", "save_interval", "compile", "split", "image", "brain_mask", "brain_mask_pattern", "series"),
+        "flip_probability",
+    ),
+)
+@overlays
+def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+    """Set the thresholds of a model from healthy scans.
+
+    To be done after a training of the judge, and for another scanner. FOLDER holds healthy NIfTI images, as for
+    training; after a training on the same folder give --validation_fraction 0.1, so that only the people who were
+    held out are used.
+
+    \b
+    Example:
+      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt -o output/calibrated
+
+    Writes model.pt, the same weights with new thresholds, into the output folder.
+    """
+    values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 calibrate healthy/ -o output/calibrated")
+    output = values.pop("output_dir") or "output/calibrated"
+    first = str(Path(output) / "refinement") if only is None else output
+    if only != "judge":
+        do("calibration", [*CALIBRATION, *overlays], {**_of(CALIBRATION, values), "output_dir": first}, dry_run)
+        values["ckpt_path"] = str(Path(first) / "model.pt")
+    if only != "refinement":
+        values = {**_of(JUDGE_CALIBRATION, values), "output_dir": output}
+        do("calibration", [*JUDGE_CALIBRATION, *overlays], values, dry_run)
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("datalist", type=Existing("a datalist (JSON)", file=True))
+@run_options(
+    EVALUATION,
+    often=("output_dir", "split", "ckpt_path", "modality", "device"),
+    without=(
+        *("dataset_dir", "datalist", "pattern", "image", "brain_mask", "brain_mask_pattern", "series"),
+    ),
+)
+@overlays
+def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+    """Segment scans and score the masks against those of experts.
+
+    DATALIST is a JSON file that names images and labels ("itermask2 prepare" makes one).
+
+    \b
+    Example:
+      itermask2 evaluate datalist.json -o output/evaluation
+
+    Writes, beside what "segment" writes, cases.csv, summary.json and a table of slices for each scan.
+    """
+    values |= {"datalist": datalist, "output_dir": values["output_dir"] or "output/evaluation"}
+    do("evaluation", [*EVALUATION, *overlays], values, dry_run)
+
+
+def _data(folder: str | None, datalist: str | None, example: str) -> str | None:
+    """The folder, where there is no datalist."""
+    if (folder is None) == (datalist is None):
+        raise InputError(f"Give either a folder of healthy scans or a --datalist, as in: {example}")
+    return folder
+
+
+def _of(configs: tuple[str, ...], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values that configs have."""
+    known = top_level(configs)
+    return {name: value for name, value in values.items() if name in known}

@@ -1,0 +1,203 @@
+"""The command, called as ``itermask2`` is, in this process."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+
+import bundle
+import bundle.errors
+from bundle.cli.bundle_files import ROOT
+from bundle.cli.check import options_of_command_line
+from bundle.cli.main import COMMANDS, main
+from bundle.cli.options import OPTIONS
+from tests.flows import SMALL
+from tests.heads import write_head
+
+MONAI = "/somewhere/monai/bundle/__main__.py"
+SIZES = {name: value for name, value in SMALL.items() if name != "judge#_disabled_"}
+SMALL_OPTIONS = [word for name, value in SIZES.items() for word in (f"--{name}", str(value))]
+
+
+def test_help_is_there_at_once_and_needs_no_network_library():
+    program = (
+        "import sys; from bundle.cli.main import main; main(['--help']); print({'torch', 'monai'} & set(sys.modules))"
+    )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    # 0.25 s on a computer that does nothing else
+    assert time.perf_counter() - started < 5
+    assert done.returncode == 0 and done.stdout.rstrip().endswith("set()"), done.stderr
+    assert all(name in done.stdout for name in COMMANDS if name != "figures")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_page_has_an_example_and_says_what_every_option_is(name, capsys):
+    assert main([name, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert f"itermask2 {name} " in page and ("Example" in page or name == "figures")
+    lines = page.partition("Options:")[2].splitlines()
+    for line, following in zip(lines, [*lines[1:], ""]):
+        if line.startswith("  -"):
+            assert len(line) > 36 or following.startswith(" " * 20), line
+
+
+def test_every_value_of_the_configs_is_an_option():
+    """A number that somebody chose can be given, and is checked, by its name."""
+    structure = {"imports", "initialize", "finalize", "run", "is_not_rank0", "labels_may_be_missing"}
+    structure |= {"network", "ema_model", "trained_part", "synthetic_lesions"}
+    for path in sorted((ROOT / "configs").glob("*.json")):
+        if path.stem == "metadata":
+            continue
+        for key, value in json.loads(path.read_text()).items():
+            plain = not isinstance(value, dict) and not (isinstance(value, str) and value[:1] in "@%")
+            steps = isinstance(value, list) and any(isinstance(item, (dict, str)) for item in value)
+            if plain and not steps and "#" not in key and not key.startswith("+") and key not in structure:
+                assert key in OPTIONS, f"{path.name}: {key}"
+
+
+def test_the_version_stands_in_one_place(capsys):
+    assert main(["--version"]) == 0
+    assert bundle.__version__ in capsys.readouterr().out
+    assert json.loads((ROOT / "configs" / "metadata.json").read_text())["version"] == bundle.__version__
+
+
+def test_every_import_is_declared():
+    """Packages that the code imports stand in pyproject.toml and, with a version, in requirements.txt."""
+    names = {"ignite": "pytorch-ignite", "skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "Pillow"}
+    names |= {"jinja2": "Jinja2", "mpl_toolkits": "matplotlib"}
+    declared = (ROOT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("]")[0]
+    tested = (ROOT / "requirements.txt").read_text()
+    for path in (ROOT / "bundle").rglob("*.py"):
+        if "label" in path.relative_to(ROOT).parts:
+            continue
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] not in (["import"], ["from"]) or (words[0] == "from" and "import" not in words):
+                continue
+            package = words[1].split(".")[0]
+            if package in sys.stdlib_module_names or package in ("bundle", "itermask2", "monailabel", "torchvision"):
+                continue
+            name = names.get(package, package)
+            assert f'"{name}' in declared and f"\n{name}==" in tested, f"{path}: {package}"
+
+
+@pytest.fixture
+def without_judge(tmp_path):
+    """A config of the user's own."""
+    path = tmp_path / "without_judge.json"
+    path.write_text(json.dumps({"judge#_disabled_": True}))
+    return str(path)
+
+
+def test_scans_are_segmented_from_another_folder(trained, tmp_path, without_judge, monkeypatch, capsys):
+    """Names that MONAI and fire would take for something else are names."""
+    monkeypatch.chdir(tmp_path)
+    for i, folder in enumerate(("20240101", "#1 [v2]", "$a", "%b", "@ü")):
+        write_head(Path(folder), str(i), i)
+    arguments = ["20240101", "#1 [v2]", "$a/2_flair.nii.gz", "%b", "@ü/4_flair.nii.gz", "-o", "2024"]
+    own = ["--ckpt-path", str(trained / "model.pt"), "--config", without_judge]
+    assert main(["segment", *arguments, *own, *SMALL_OPTIONS]) == 0
+    said = capsys.readouterr()
+    assert sorted(path.name for path in Path("2024").iterdir()) == [*(f"{i}_flair" for i in range(5)), "report.html"]
+    assert "Engine run" not in said.err and "Report: " in said.out
+
+
+def test_a_dry_run_prints_the_equal_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("20240101", "$a #1"):
+        write_head(Path(folder), "x", 0)
+    options = ["-o", "%out", "--batch-size", "3", "--amp", "no", "--slices", "[1,2]"]
+    assert main(["segment", "20240101", "$a #1", *options[:-2], "--dry-run"]) == 0
+    line = capsys.readouterr().out
+    assert not Path("%out").exists()
+    path, *words = shlex.split(line)
+    assert path == f"PYTHONPATH={ROOT}" and words[:4] == ["python", "-m", "monai.bundle", "run"]
+    values = options_of_command_line([MONAI, *words[3:]])
+    assert values == {
+        "image": ["20240101", "$a #1"],
+        "output_dir": "./%out",
+        "batch_size": 3,
+        "amp": False,
+        "bundle_root": str(ROOT),
+    }
+
+
+def test_every_run_of_the_command_is_a_run_of_monai(cohort, trained, monkeypatch, capsys):
+    """Each dry run names a run that exists, with options that its configs have."""
+    folder, model = str(cohort), str(trained / "model.pt")
+    calls = (
+        ["segment", folder, "--config", "published"],
+        ["train", folder, "--epochs", "3"],
+        ["train", folder, "--judge", "--pretrained", model, "--judged_iterations", "1"],
+        ["calibrate", folder, "--ckpt_path", model, "--lesion_percentile", "98"],
+        ["calibrate", "--datalist", f"{folder}/datalist.json", "--ckpt_path", model, "--only", "judge"],
+        ["evaluate", f"{folder}/datalist.json", "--split", "validation"],
+    )
+    for call in calls:
+        assert main([*call, "--dry-run"]) == 0
+        for line in capsys.readouterr().out.splitlines():
+            words = shlex.split(line)
+            words = [model if word.endswith("/refinement/model.pt") else word for word in words]
+            assert words[:4] == ["python", "-m", "monai.bundle", "run"]
+            options_of_command_line([MONAI, *words[3:]])
+
+
+def test_values_reach_the_config_as_they_are(tmp_path):
+    """What MONAI would evaluate, follow or cut, is text."""
+    from bundle.cli.typed_workflow import TypedWorkflow
+
+    values = {"pattern": "$1/0", "split": "@seed", "output_dir": str(tmp_path / "a#b"), "seed": 7}
+    flow = TypedWorkflow([str(ROOT / "configs" / "inference.json")], "inference", values)
+    flow.initialize()
+    parser: ConfigParser = flow.parser
+    assert {name: parser.get_parsed_content(name) for name in values} == values
+    assert parser.get_parsed_content("dataset").data.gi_frame.f_locals["pattern"] == "$1/0"
+
+
+def test_python_gives_mask_score_and_statistics(trained, tmp_path, without_judge, capsys):
+    head = write_head(tmp_path, "scan", 0, lesion=True)["image"]
+    image = nib.load(head)
+    settings = {**SIZES, "config": [without_judge], "ckpt_path": str(trained / "model.pt"), "device": "cpu"}
+    results = [
+        bundle.segment(head, **settings),
+        bundle.segment(image, **settings),
+        bundle.segment(np.asarray(image.dataobj), image.affine, **settings),
+    ]
+    for result in results:
+        assert result.mask.shape == image.shape and np.allclose(result.mask.affine, image.affine)
+        assert np.array_equal(result.mask.dataobj, results[0].mask.dataobj)
+        millilitres = np.asarray(result.mask.dataobj).sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000
+        assert result.statistics["lesion_ml"] == pytest.approx(millilitres, rel=1e-3)
+    assert "Report" not in capsys.readouterr().out
+    with pytest.raises(bundle.errors.InputError, match="give its 4 x 4 affine"):
+        bundle.segment(np.zeros((4, 4, 4)))
+    with pytest.raises(bundle.errors.InputError, match="--max_iterations 0: give a whole number from 1"):
+        bundle.segment(head, max_iterations=0)
+
+
+def test_the_wheel_is_one_package_with_configs_and_weights(tmp_path):
+    """Installed in a folder of its own, it is a bundle, and its command runs anywhere."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([*pip, "--target", str(tmp_path / "site"), str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    top = {path.name for path in (tmp_path / "site").iterdir() if not path.name.endswith(".dist-info")} - {"bin"}
+    assert top == {"itermask2"}
+    package = tmp_path / "site" / "itermask2"
+    assert (package / "models" / "model.pt").is_file() and (package / "configs" / "inference.json").is_file()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    write_head(tmp_path, "scan", 0)
+    dry = [sys.executable, "-m", "itermask2", "segment", "scan_flair.nii.gz", "--dry-run"]
+    done = subprocess.run(dry, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0 and f"--bundle_root {package}" in done.stdout, done.stderr
+    asked = "import itermask2; print(itermask2.__version__, itermask2.segment.__name__)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.split() == [bundle.__version__, "segment"], done.stderr
