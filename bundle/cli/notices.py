@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 import warnings
 
-# modules of ignite and MONAI whose lines at the level INFO tell of their own steps
+# modules of ignite and MONAI that tell of their own steps; a fault is shown when it has come out of the engine
 _TALKATIVE = {"engine", "checkpoint_loader", "checkpoint_saver"}
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or record.module not in _TALKATIVE
+    return record.module not in _TALKATIVE
 
 
 def silence_loggers() -> None:

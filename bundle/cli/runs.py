@@ -47,7 +47,7 @@ def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **
     report.html shows all scans. A scan that cannot be used is named, and does not stop the others.
     """
     if not scans and values["datalist"] is None:
-        raise InputError("No scan was given; name scans or folders, as in: itermask2 segment flair.nii.gz -o results")
+        raise InputError("No scan was given; name scans or folders, as in 'itermask2 segment flair.nii.gz -o results'.")
     if scans:
         values["image"] = scans[0] if len(scans) == 1 else list(scans)
     values["output_dir"] = values["output_dir"] or "output/inference"
@@ -138,9 +138,7 @@ def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], d
 @run_options(
     EVALUATION,
     often=("output_dir", "split", "ckpt_path", "modality", "device"),
-    without=(
-        *("dataset_dir", "datalist", "pattern", "image", "brain_mask", "brain_mask_pattern", "series"),
-    ),
+    without=(*("dataset_dir", "datalist", "pattern", "image", "brain_mask", "brain_mask_pattern", "series"),),
 )
 @overlays
 def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
@@ -161,7 +159,7 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
 def _data(folder: str | None, datalist: str | None, example: str) -> str | None:
     """The folder, where there is no datalist."""
     if (folder is None) == (datalist is None):
-        raise InputError(f"Give either a folder of healthy scans or a --datalist, as in: {example}")
+        raise InputError(f"Give either a folder of healthy scans or a --datalist, as in '{example}'.")
     return folder
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -223,13 +224,16 @@ class OutputFolder(click.ParamType):
     name = "folder"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = Path(str(value))
         if not str(value):
             self.fail("give the path of a folder", param, ctx)
-        nearest = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+        path = Path(os.path.abspath(str(value)))
+        nearest = next(p for p in (path, *path.parents) if p.exists())
         if not nearest.is_dir():
             self.fail(f"{nearest} is a file, so files cannot be written there; give the path of a folder", param, ctx)
-        if not os.access(nearest, os.W_OK):
+        try:
+            with tempfile.TemporaryFile(dir=nearest):
+                pass
+        except OSError:
             self.fail(f"files cannot be written in {nearest}; give another folder", param, ctx)
         return str(value)
 

@@ -52,7 +52,15 @@ def test_each_help_page_has_an_example_and_says_what_every_option_is(name, capsy
 
 def test_every_value_of_the_configs_is_an_option():
     """A number that somebody chose can be given, and is checked, by its name."""
-    structure = {"imports", "initialize", "finalize", "run", "is_not_rank0", "labels_may_be_missing"}
+    structure = {
+        "imports",
+        "initialize",
+        "finalize",
+        "run",
+        "is_not_rank0",
+        "labels_may_be_missing",
+        "pretrained_has_threshold",
+    }
     structure |= {"network", "ema_model", "trained_part", "synthetic_lesions"}
     for path in sorted((ROOT / "configs").glob("*.json")):
         if path.stem == "metadata":
