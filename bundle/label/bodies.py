@@ -77,9 +77,9 @@ def replay(body: IO[bytes], receive: Receive) -> Receive:
 def _check_json_text(text: str, what: str) -> Any:
     try:
         value = json.loads(text or "{}")
-    except ValueError as error:
-        raise InputError(f"{what}: it is not JSON; send a JSON object, as in {{}}.") from error
-    check_json(value, what)
+        check_json(value, what)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{what}: it is not JSON, or too deep; send a JSON object, as in {{}}.") from error
     return value
 
 

@@ -65,12 +65,14 @@ class CheckedLabels:
 
     def keep_earlier(self, label_id: str, tag: str) -> None:
         """Copy the stored label, if there is one, to where no request can reach it."""
-        stored = super().get_label_uri(label_id, tag)  # type: ignore[misc]
-        if stored and Path(stored).is_file():
+        label = self._datastore.label(label_id, tag)  # type: ignore[attr-defined]
+        ending = label.ext if label else ""
+        stored = Path(self._datastore.label_path(tag)) / f"{label_id}{ending}"  # type: ignore[attr-defined]
+        if label and stored.is_file():
             folder = Path(self._datastore_path) / EARLIER / tag  # type: ignore[attr-defined]
             folder.mkdir(parents=True, exist_ok=True)
             moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-            shutil.copy2(stored, folder / f"{label_id}_{moment}{''.join(Path(stored).suffixes[-2:])}")
+            shutil.copy2(stored, folder / f"{label_id}_{moment}{ending}")
 
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], *others: Any

@@ -135,13 +135,15 @@ def _make_studies(folder: Path) -> Path:
 
 
 @contextmanager
-def _running(base: Path, *options: str, token: str = "") -> Iterator[Server]:
+def running(base: Path, *options: str, token: str = "", dicomweb: str = "") -> Iterator[Server]:
+    """A server, until the end of the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     studies, work = _make_studies(base / "studies"), base / "work"
     work.mkdir()
-    command = [SERVER_PYTHON, "-W", "ignore", "-m", "scripts.start_label", str(studies), "--port", str(port)]
+    source = dicomweb or str(studies)
+    command = [SERVER_PYTHON, "-W", "ignore", "-m", "scripts.start_label", source, "--port", str(port)]
     environment = {**ENVIRONMENT, "ITERMASK2_LABEL_TOKEN": token}
     with (base / "log.txt").open("w") as log:
         process = subprocess.Popen(
@@ -167,13 +169,13 @@ def _running(base: Path, *options: str, token: str = "") -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """As a radiologist starts it: nothing is asked for."""
-    with _running(tmp_path_factory.mktemp("label")) as running:
-        yield running
+    with running(tmp_path_factory.mktemp("label")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With a token, and every group of requests opened."""
     allow = [word for group in GROUPS for word in ("--allow", group)]
-    with _running(tmp_path_factory.mktemp("open"), *allow, token=TOKEN) as running:
-        yield running
+    with running(tmp_path_factory.mktemp("open"), *allow, token=TOKEN) as started:
+        yield started

@@ -277,6 +277,7 @@ def test_errors_are_one_sentence(server, label):
         (server.ask("GET", "/datastore/image?image=nobody"), 404),
         (server.ask("GET", "/datastore/label?label=nobody&tag=final"), 404),
         (server.ask("GET", "/datastore/?output=everything"), 422),
+        (server.ask("POST", "/activelearning/first", b"[" * 10**5, {"Content-Type": "application/json"}), 400),
         (server.ask("POST", "/activelearning/nobody", b"{}", {"Content-Type": "application/json"}), 400),
         (infer(server, "nobody"), 404),
         (server.send("POST", "/infer/nobody?image=flipped", {"params": "{}"}), 404),

@@ -10,7 +10,8 @@ from bundle.data import read_volume
 from bundle.errors import InputError
 from bundle.label.served_bundle import NAME, remove, serve_bundle
 from bundle.label.studies import copy_studies
-from tests.heads import save, simulate_head
+from tests.data.test_volumes import write_dicom
+from tests.heads import AFFINE, save, simulate_head
 from tests.label.conftest import state_of
 
 
@@ -68,6 +69,16 @@ def test_names_that_no_request_may_bring_are_made_plain(tmp_path):
         save(image, tmp_path / "studies" / name)
     folder = copy_studies(tmp_path / "studies", tmp_path / "work")
     assert images(folder) == ["50_25_x.nii.gz", "a_b.nii.gz", "a_b_2.nii.gz", "é.nii.gz"]
+
+
+def test_a_dicom_series_is_served_as_nifti_where_it_lies(tmp_path):
+    image = simulate_head(0)[0]
+    (tmp_path / "studies").mkdir()
+    write_dicom(image, AFFINE, tmp_path / "studies" / "series")
+    folder = copy_studies(tmp_path / "studies" / "series", tmp_path / "work")
+    (name,) = images(folder)
+    copy, original = read_volume(folder / name), read_volume(tmp_path / "studies" / "series")
+    assert np.array_equal(copy, original) and np.allclose(copy.affine, original.affine)
 
 
 def test_two_folders_of_one_name_are_kept_apart(tmp_path):
