@@ -1,21 +1,63 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Writing files so that nobody ever sees half of one, and finding out early that none can be written."""
+"""Files and folders: never half of a file, one user of a folder at a time, and early word that none can be written."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bundle.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+logger = logging.getLogger(__name__)
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it."""
+    """Write a file under another name and rename it; letters that are no Unicode are written as escapes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of what is in a file, or in the files of a folder.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        parts = [f"{file.name} {sha256(file)}" for file in sorted(path.iterdir()) if file.is_file()]
+        return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(known: Any) -> str:
+    """The SHA-256 of plain values, whatever the order of the keys."""
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def stamps(path: str | Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change (ns) of a file, or of the files of a folder; empty where there is none."""
+    path = Path(path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def writable_folder(path: str | Path) -> Path:
@@ -34,3 +76,30 @@ def writable_folder(path: str | Path) -> Path:
             f"{folder}: files cannot be written there ({error.strerror}); choose another --output_dir."
         ) from error
     return folder
+
+
+@contextmanager
+def only_user(folder: Path) -> Iterator[None]:
+    """Hold a folder, as no other process can at the same time; given back by the system when a process is killed.
+
+    Where the file system or the operating system knows no such locks, the folder is used without.
+
+    Raises:
+        InputError: when another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{folder}: another run is writing there; wait for its end, or choose another --output_dir."
+            ) from error
+        except OSError as error:
+            logger.warning(f"{folder}: cannot be kept from other runs ({error.strerror}); start no second one into it.")
+        yield
+    finally:
+        os.close(handle)

@@ -161,7 +161,8 @@ def test_the_other_volumes_of_a_run_are_done(trained, tmp_path):
     end = finished.stderr[finished.stderr.index("Error: 11 of 13 volumes failed") :].splitlines()
     assert len(end) == 1 + len(VOLUMES) + 1
     assert all(any(name in line for line in end) for name in [*VOLUMES, "text.nii.gz"])
-    assert sorted(path.name for path in output.iterdir()) == ["good_0_flair", "good_1_flair", "report.html"]
+    written = sorted(path.name for path in output.iterdir())
+    assert written == ["good_0_flair", "good_1_flair", "report.html", "volumes.csv"]
     assert all((output / f"good_{i}_flair" / f"good_{i}_flair_statistics.json").exists() for i in range(2))
     report = (output / "report.html").read_text()
     assert report.count("Not processed:") == 11

@@ -148,3 +148,15 @@ def test_the_model_exports_to_torchscript(tmp_path):
     image = torch.full((1, 1, 32, 32), -3.0)
     image[..., 8:24, 8:24] = torch.randn(16, 16)
     assert torch.jit.load(target)(image).shape == (1, 2, 32, 32)
+
+
+def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
+    """Each key that a user may set is a setting of the results, part of the weights, or shapes no result."""
+    config = json.loads(Path("configs/inference.json").read_text())
+    names = {name for name, value in config.items() if not isinstance(value, list) and "_target_" not in str(value)}
+    names |= {"contrast"}
+    paths = {"bundle_root", "image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split"}
+    paths |= {"pattern", "output_dir", "ckpt_path", "results", "labels_may_be_missing"}
+    computer = {"device", "amp", "batch_size", "progress", "overwrite", "network", "settings"}
+    of_weights = {"channels", "res_blocks", "dropout"}
+    assert names - paths - computer - of_weights == set(config["settings"]) - {"judge"}

@@ -19,7 +19,6 @@ from scipy import ndimage
 import bundle
 from bundle.cases import CaseFolder
 from bundle.model import read_card
-from bundle.report.volumes import read_volumes
 from tests.data.test_volumes import write_dicom
 from tests.flows import JUDGED, command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
@@ -202,7 +201,7 @@ def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_pat
         statistics = json.loads((case / f"{case.name}_statistics.json").read_text())
         assert statistics["warnings"] == [] and statistics["brain_mask"] == str(given)
         # its pictures and tables count the given brain too
-        assert np.array_equal(read_volumes(CaseFolder(case)).brain, brain)
+        assert np.array_equal(CaseFolder(case).brain(np.asarray(CaseFolder(case).scan()[0])), brain)
 
 
 def test_inference_of_a_dicom_series(trained, tmp_path):

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 
+from bundle.data.loading import PLACE
 from bundle.data.volumes import oriented_array, oriented_brain, read_oriented
 from bundle.errors import InputError
 from bundle.files import write_whole
@@ -30,12 +31,42 @@ FILES = {
     "slice_pictures": "slices.png",
     "shrinking": "film.png",
     "curve": "curve.png",
+    "page": "report.html",
 }
 
 
-def _nifti(volume: MetaTensor, dtype: np.dtype) -> nib.Nifti1Image:
-    """A volume (1 x H x W x D) as a NIfTI image in the place of its affine."""
-    return nib.Nifti1Image(np.asarray(volume[0].cpu()).astype(dtype), np.asarray(volume.affine, dtype=float))
+def nifti_like(volume: MetaTensor, dtype: np.dtype, header: Mapping[str, Any]) -> nib.Nifti1Image:
+    """A volume as a NIfTI image that every viewer shows on the scan.
+
+    Args:
+        volume: 1 x H x W x D, with the affine of the scan.
+        dtype: the type that is stored.
+        header: of the scan, the fields of ``PLACE`` by name: what is said there of the scan is said of the result.
+            Where it is not of NIfTI, the affine is written as sform and, unless it is sheared, as qform.
+    """
+    voxels = np.asarray(volume[0].cpu()).astype(dtype)
+    affine = np.asarray(volume.affine, dtype=float)
+    if not all(name in header for name in PLACE):
+        image = nib.Nifti1Image(voxels, affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(affine, 1)
+        image.set_qform(affine, 1)
+        if not np.allclose(image.get_qform(), affine, atol=1e-3):
+            image.set_qform(None, 0)
+        return image
+    fields = {name: np.ravel(header[name]) for name in PLACE}
+    sizes = fields.pop("dim")
+    # an axis of length one after the third is kept
+    shape = tuple(map(int, sizes[1 : 1 + int(sizes[0])]))
+    if shape[:3] == voxels.shape and voxels.size == np.prod(shape):
+        voxels = voxels.reshape(shape)
+    image = nib.Nifti1Image(voxels, None)
+    for name, value in fields.items():
+        image.header[name] = value if len(value) > 1 else value[0]
+    if not np.allclose(image.header.get_best_affine(), affine, atol=1e-3):
+        # the reader has mended the header
+        image.header.set_sform(affine, max(1, int(image.header["sform_code"])))
+    return nib.Nifti1Image(image.dataobj, None, image.header)
 
 
 class CaseFolder:
@@ -89,7 +120,10 @@ class CaseFolder:
         return oriented_array(path) > 0 if path else None
 
     def write_results(
-        self, volumes: Iterable[tuple[str, MetaTensor, np.dtype | str]], statistics: Mapping[str, Any]
+        self,
+        volumes: Iterable[tuple[str, MetaTensor, np.dtype | str]],
+        statistics: Mapping[str, Any],
+        header: Mapping[str, Any],
     ) -> None:
         """Write the volumes and the statistics of the case, whole or not at all, in the place of an earlier result.
 
@@ -97,6 +131,7 @@ class CaseFolder:
             volumes: name (of ``VOLUMES``), volume in the grid of the scan and the type that is written, of one after
                 the other: the next is asked for when the one before is written.
             statistics: plain data.
+            header: of the scan, see :py:func:`nifti_like`.
         """
         unfinished = CaseFolder(self.path.with_name(f".{self.name}.unfinished") / self.name)
         shutil.rmtree(unfinished.path.parent, ignore_errors=True)
@@ -104,7 +139,7 @@ class CaseFolder:
             unfinished.path.mkdir(parents=True)
             kinds = []
             for name, volume, dtype in volumes:
-                nib.save(_nifti(volume, np.dtype(dtype)), unfinished.file(name))
+                nib.save(nifti_like(volume, np.dtype(dtype), header), unfinished.file(name))
                 kinds.append(name)
             unfinished.file("statistics").write_text(json.dumps(statistics, indent=4) + "\n")
             # the old statistics go first and the new ones come last: where there are some, the rest is theirs
@@ -128,8 +163,8 @@ class CaseFolder:
 
 
 def finished_cases(output_dir: str | Path) -> Iterator[CaseFolder]:
-    """The cases that runs have finished in a folder, by name."""
-    for path in sorted(Path(output_dir).glob("*")):
-        case = CaseFolder(path)
-        if case.has("statistics"):
+    """The cases that runs have finished in a folder or below it, by path."""
+    for path in sorted(Path(output_dir).rglob(f"*_{FILES['statistics']}")):
+        case = CaseFolder(path.parent)
+        if path == case.file("statistics"):
             yield case

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 
-from bundle.cases.case import CaseFolder
+from bundle.cases.run_folder import RunFolder
+from bundle.data.loading import HEADER
 
 
 class SaveCased(SaveImaged):
@@ -19,28 +20,43 @@ class SaveCased(SaveImaged):
     A kind of ``SaveImaged``, so that MONAI Label, which does its own saving, leaves it out.
 
     Args:
-        keys: of the volumes to write, in the grid of the scan.
-        output_dir: the folder of the case is made in it, named as the case is.
+        keys: of the volumes to write.
+        run_folder: the folder of the case is made in it, named as the case is.
         postfixes: one per key: what the volume is called in the folder, see ``bundle.cases.case.VOLUMES``.
         dtypes: one per key: the type that is written.
+        to_scan: takes the volumes of its own keys to the grid of the scan; a large scan fits into memory because this
+            is done when they are written, one after the other. The others are in that grid already.
+        image_key: of the preprocessed scan, with the header of the scan in its meta data.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
-        output_dir: str,
+        run_folder: RunFolder,
         postfixes: Sequence[str],
         dtypes: Sequence[str],
+        to_scan: MapTransform | None = None,
+        image_key: str = "image",
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.output_dir = Path(output_dir)
+        self.run_folder = run_folder
         self.postfixes = postfixes
         self.dtypes = dtypes
+        self.to_scan = to_scan
+        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        image = d[self.image_key]
+
+        def in_scan(key: Hashable) -> MetaTensor:
+            if self.to_scan is None or key not in self.to_scan.keys:
+                return d[key]
+            return self.to_scan({self.image_key: image, key: d[key]})[key]
+
         keys = self.key_iterator(d, self.postfixes, self.dtypes)
-        volumes = ((name, d[key], dtype) for key, name, dtype in keys)
-        CaseFolder(self.output_dir / d["case"]).write_results(volumes, d["statistics"])
+        volumes = ((name, in_scan(key), dtype) for key, name, dtype in keys)
+        statistics = {**d["statistics"], "made_from": self.run_folder.made_from(d["case"])}
+        self.run_folder.case(d["case"]).write_results(volumes, statistics, image.meta.get(HEADER) or {})
         return d

@@ -56,6 +56,7 @@ OPTIONS = {
     "output_dir": Option(OutputFolder(), "folder for the results"),
     "ckpt_dir": Option(OutputFolder(), "folder for the state of an unfinished training"),
     "cache_dir": Option(Optional(OutputFolder()), "folder that keeps preprocessed scans between runs"),
+    "overwrite": Option(Switch(), "compute again what is finished in the output folder"),
     "ckpt_path": Option(Existing("the weights, a .pt file", file=True), "weights (.pt)"),
     "pretrained": Option(Existing("the weights, a .pt file", file=True), "weights (.pt) that a training starts from"),
     "bundle_root": Option(Existing("the bundle, which holds configs/ and models/", file=False), "folder of the bundle"),

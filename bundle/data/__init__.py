@@ -2,7 +2,7 @@
 """Scans on disk: what there is, and how it is read."""
 
 from bundle.data.datalists import absolute_paths, read_datalist, training_data
-from bundle.data.datasets import SliceDataset, VolumeStream
+from bundle.data.datasets import SliceDataset
 from bundle.data.loading import LoadVolumed
 from bundle.data.prepare import prepare_dataset
 from bundle.data.scans import inference_data, scans_at
@@ -11,7 +11,6 @@ from bundle.data.volumes import check_same_grid, oriented_array, oriented_brain,
 __all__ = [
     "LoadVolumed",
     "SliceDataset",
-    "VolumeStream",
     "absolute_paths",
     "check_same_grid",
     "inference_data",

@@ -1,21 +1,27 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The data sets of a run: the lesion-free slices of volumes, and volumes one after the other."""
+"""What a training learns from: the lesion-free slices of volumes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import torch
-from monai.data import Dataset, IterableDataset, PersistentDataset, pickle_hashing
+from monai.data import Dataset, PersistentDataset, pickle_hashing
 from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
 from bundle.errors import InputError, input_error
+from bundle.files import sha256_of, stamps
 
 logger = logging.getLogger(__name__)
+
+
+def _stamped_hash(entry: Mapping[str, Any]) -> bytes:
+    """A name for a volume that changes when one of its files does."""
+    return pickle_hashing({key: [str(path), stamps(path)] for key, path in entry.items()})
 
 
 class SliceDataset(Dataset):
@@ -28,7 +34,8 @@ class SliceDataset(Dataset):
         keys: what a slice holds, the image first; of what a volume lacks, a slice is all zero. Volumes with a
             pseudo-label are left out when it is not among them.
         limit: at most so many slices, evenly spread over all of them; None for all.
-        cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run.
+        cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run. A volume is
+            preprocessed again when a file of it, or a setting of the transforms, has changed.
         num_workers: volumes preprocessed at once.
 
     Raises:
@@ -49,10 +56,12 @@ class SliceDataset(Dataset):
         entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
         # whole scans of patients, added for a judge alone: without their masks they would pass for lesion-free
         entries = [entry for entry in entries if "pseudo_label" in keys or "pseudo_label" not in entry]
+        # the files behind the slices, wherever they lie
+        self.made_from = sha256_of([[stamps(path) for path in entry.values()] for entry in entries])
         volumes = Dataset(entries, transform)
         if cache_dir:
-            # by the settings of the transforms too: what was preprocessed otherwise is not taken
-            volumes = PersistentDataset(entries, transform, cache_dir, hash_transform=pickle_hashing)
+            # by its files and by the settings of the transforms
+            volumes = PersistentDataset(entries, transform, cache_dir, _stamped_hash, hash_transform=pickle_hashing)
 
         def load(index: int) -> dict[str, torch.Tensor] | InputError:
             try:
@@ -84,47 +93,3 @@ class SliceDataset(Dataset):
             )
         logger.info(f"{len(slices)} slices of {len(loaded)} volumes")
         super().__init__(slices, slice_transform)
-
-
-class VolumeStream(IterableDataset):
-    """Preprocessed volumes one after the other; the unusable ones are passed over and remembered.
-
-    Args:
-        data: one dictionary a volume, with "case".
-        transform: of such a dictionary.
-        progress: whether to show a progress bar over the volumes.
-    """
-
-    def __init__(self, data: Iterable[dict[str, Any]], transform: Callable, progress: bool = True) -> None:
-        super().__init__(data, transform)
-        self.progress = progress
-        self.faults: list[str] = []
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.faults.clear()
-        self.data = list(self.data)
-        for entry in tqdm(self.data, "Volumes", unit="volume", disable=not self.progress):
-            try:
-                volume = self.transform(entry)
-            except Exception as error:
-                fault = input_error(error)
-                if fault is None:
-                    raise
-                logger.error(str(fault))
-                self.faults.append(str(fault))
-                continue
-            if volume.get("warnings"):
-                logger.warning(f"{entry['image']}: {volume['warnings']}")
-            yield volume
-
-    def check(self) -> None:
-        """Raise when volumes were passed over; to be called at the very end of a run.
-
-        Raises:
-            InputError: listing all of them.
-        """
-        if self.faults:
-            raise InputError(
-                f"{len(self.faults)} of {len(self.data)} volumes failed, the others are done:\n  "
-                + "\n  ".join(self.faults)
-            )

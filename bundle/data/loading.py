@@ -6,12 +6,21 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.errors import InputError
+
+# where a NIfTI header says that the voxels lie, in which units, and along which axis they were acquired
+PLACE = (
+    *("dim", "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units", "dim_info"),
+)
+# meta data: these fields by name, as the file has them; transforms change the ones beside them
+HEADER = "header_of_scan"
 
 
 class LoadVolumed(LoadImaged):
@@ -39,6 +48,7 @@ class LoadVolumed(LoadImaged):
         for key in self.key_iterator(d):
             path = d[key]
             d[key] = read_volume(path, str(key), str(d.get("series") or "") if first is None else "")
+            d[key].meta[HEADER] = {name: np.array(d[key].meta[name]) for name in PLACE if name in d[key].meta}
             if first is None:
                 first = d[key]
                 d["warnings"] = first.meta["read_warnings"]

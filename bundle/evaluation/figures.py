@@ -21,8 +21,8 @@ from bundle.evaluation.cases import Case
 from bundle.evaluation.comparison import dice_at_thresholds, mask_scores
 from bundle.evaluation.methods import Method
 from bundle.evaluation.tables import read_scores
-from bundle.report.pictures import highest_error, montage, slice_pictures, window_of
-from bundle.report.volumes import read_volumes
+from bundle.report.pictures import montage, slice_pictures
+from bundle.report.shown import read_shown
 
 ACCENT, SOFT = "#c9184a", "#5c6775"
 
@@ -114,9 +114,9 @@ def agreement(scores: pd.DataFrame) -> Figure:
 
 def _largest_slice(folder: Path) -> list[Image.Image]:
     """Scan, outlines, error and reconstruction of the slice with the largest lesion of a case."""
-    volumes = read_volumes(CaseFolder(folder))
-    z = int(volumes.label.sum(axis=(0, 1)).argmax())
-    return list(slice_pictures(volumes, z, window_of(volumes), highest_error(volumes)).values())
+    case = CaseFolder(folder)
+    number = int(case.label().sum(axis=(0, 1)).argmax())
+    return list(slice_pictures(read_shown(case, [number]), number).values())
 
 
 def examples(folder: Path, number: int = 3) -> Image.Image:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
 from monai.networks.utils import eval_mode
 from torch import nn
 
@@ -66,7 +67,7 @@ class ScoreTables:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:

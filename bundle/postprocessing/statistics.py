@@ -68,6 +68,20 @@ def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.nda
     }
 
 
+def _expert(mask: MetaTensor, label: Any) -> dict[str, Any]:
+    """Volume of the expert's mask and Dice of the model's with it, where there is one; no Dice without a lesion."""
+    if not isinstance(label, MetaTensor) or label.shape != mask.shape:
+        return {}
+    model, expert = torch.as_tensor(mask).cpu() > 0, torch.as_tensor(label).cpu() > 0
+    lesion, both = int(expert.sum()), int((model & expert).sum())
+    return {
+        "expert": {
+            "lesion_ml": round(lesion * millilitres_per_voxel(mask.affine), 4),
+            "dice": round(2 * both / (int(model.sum()) + lesion), 4) if lesion else None,
+        }
+    }
+
+
 class LesionStatisticsd(MapTransform):
     """Gather what is known of a case in ``statistics``, plain data that can be written as JSON.
 
@@ -99,6 +113,7 @@ class LesionStatisticsd(MapTransform):
                 **files,
                 **({"series": d["series"]} if d.get("series") else {}),
                 **lesion_statistics(np.asarray(mask[0].cpu()), affine, to_world[:3, :3] @ brain + to_world[:3, 3]),
+                **_expert(mask, d.get("label")),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),
                 "warnings": [sentence for sentence in d.get("warnings", "").split("\n") if sentence],

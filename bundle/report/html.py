@@ -1,147 +1,119 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""One HTML report a run: pictures inside, nothing fetched, to be scrolled through by somebody who reads scans."""
+"""The report of a run: one page that stands alone, or, of many volumes, an index and a page per case."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
+from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
+import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
-from jinja2 import Environment, FileSystemLoader
-from PIL import Image
+from markupsafe import Markup
+from monai.engines import IterationEvents
 from torch import nn
 
-from bundle.cases.case import CaseFolder
-from bundle.data.datasets import VolumeStream
-from bundle.distributed import gather
-from bundle.files import writable_folder, write_whole
-from bundle.report.pictures import (
-    chosen_slices,
-    encoded,
-    film_strip,
-    highest_error,
-    mask_curve,
-    montage,
-    slice_pictures,
-    window_of,
-)
-from bundle.report.volumes import read_volumes
+from bundle.cases.run_folder import ERRORS, REPORT, TABLE, RunFolder
+from bundle.files import sha256, write_whole
+from bundle.report.case_page import TEMPLATES, anchor, section_of_page, write_case_page
+from bundle.report.rows import DONE, middle_of, rows_of_run
+
+# volumes of which a page can hold the pictures, and bytes of them that it can be opened with
+ON_ONE_PAGE, LARGEST_PAGE = 20, 4_500_000
 
 
-def _inline(picture: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encoded(picture, "JPEG")).decode()
-
-
-def case_section(case: CaseFolder) -> dict[str, Any]:
-    """What the report shows of a case, made from the files of its folder; its pictures are also written there as PNG.
+def report_page(
+    rows: pd.DataFrame,
+    run: Mapping[str, Any],
+    links: Mapping[str, str],
+    sections: Sequence[Markup] = (),
+    interrupted: bool = False,
+    passed_over: Sequence[str] = (),
+) -> str:
+    """The page of a run (HTML).
 
     Args:
-        case: that is finished.
-
-    Returns:
-        dict: ``statistics``, and pictures as data URLs: ``slices``, ``film``, ``curve`` and ``thumbnail``.
-    """
-    statistics, volumes = case.statistics(), read_volumes(case)
-    window, highest = window_of(volumes), highest_error(volumes)
-    slices = chosen_slices(volumes)
-    largest = int(volumes.mask.sum(axis=(0, 1)).argmax()) if volumes.mask.any() else slices[len(slices) // 2]
-    by_slice = {z: slice_pictures(volumes, z, window, highest) for z in slices[::-1]}
-    film = film_strip(volumes, largest, window)
-    curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
-
-    case.write("slice_pictures", encoded(montage([list(p.values()) for p in by_slice.values()]), "PNG"))
-    case.write("shrinking", encoded(montage([[picture for _, picture in film]]), "PNG"))
-    case.write("curve", encoded(curve, "PNG"))
-    return {
-        "statistics": statistics,
-        "has_label": volumes.label is not None,
-        "thumbnail": _inline(by_slice.get(largest, next(iter(by_slice.values())))["outline"]),
-        "slices": [
-            {"number": z, "pictures": {name: _inline(picture) for name, picture in pictures.items()}}
-            for z, pictures in by_slice.items()
-        ],
-        "film": [{"iteration": iteration, "picture": _inline(picture)} for iteration, picture in film],
-        "film_slice": largest,
-        "curve": _inline(curve),
-    }
-
-
-def write_report(
-    path: Path, sections: Sequence[Mapping[str, Any]], run: Mapping[str, Any], faults: Sequence[str] = ()
-) -> Path:
-    """Write the HTML report of a run.
-
-    Args:
-        path: of the report.
-        sections: of :py:func:`case_section`.
+        rows: of :py:func:`bundle.report.rows.rows_of_run`.
         run: facts about the run, shown as they are.
-        faults: one sentence for each volume that could not be processed.
+        links: where the pictures of a case are.
+        sections: of the cases, when their pictures are in this page.
+        interrupted: whether the run was ended before all was done.
+        passed_over: sentences about files that were not taken for scans.
     """
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    page = environment.get_template("report.html").render(
-        sections=sections, run=run, faults=faults, made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return TEMPLATES.get_template("report.html").render(
+        rows=rows.astype(object).where(rows.notna(), None).to_dict("records"),
+        middle=middle_of(rows),
+        with_expert=bool(rows["dice"].notna().any() or rows["expert_ml"].notna().any()),
+        links=links,
+        sections=sections,
+        run=run,
+        interrupted=interrupted,
+        passed_over=passed_over,
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
-    write_whole(path, page)
-    return path
 
 
 class RunReport:
-    """Make the report of a run: each case when it is done, the page when all are.
+    """Make the report of a run: the page of each case when it is done, and one of all at the end.
 
     Args:
-        output_dir: of the run; it is made, and found writable, before any work is done.
-        dataset: the volumes of the run.
+        run_folder: of the run.
         model: the model that is used.
-        weights: the file that it was loaded from.
-        settings: of the run, by name.
     """
 
-    def __init__(
-        self, output_dir: str, dataset: VolumeStream, model: nn.Module, weights: str, settings: Mapping[str, Any]
-    ) -> None:
-        self.output_dir = Path(output_dir)
-        self.dataset = dataset
+    def __init__(self, run_folder: RunFolder, model: nn.Module) -> None:
+        self.run_folder = run_folder
         self.model = model
-        self.weights = Path(weights)
-        self.settings = settings
-        self.sections: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add_case)
+        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.add_case)
         engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self, engine: Engine) -> None:
-        self.sections.clear()
-        writable_folder(self.output_dir)
-        if idist.get_rank() == 0:
-            # of an earlier run in this folder: not true of what this one will have written
-            for name in ("report.html", "cases.csv", "summary.json"):
-                (self.output_dir / name).unlink(missing_ok=True)
 
     def add_case(self, engine: Engine) -> None:
         for item in engine.state.batch:
-            self.sections.append(case_section(CaseFolder(self.output_dir / item["case"])))
+            write_case_page(self.run_folder.case(item["case"]))
 
-    def write(self, engine: Engine) -> None:
-        sections, faults = gather(self.sections), gather(self.dataset.faults)
-        if idist.get_rank() != 0:
-            return
-        judged = {}
+    def _facts(self, engine: Engine) -> dict[str, Any]:
+        weights = self.run_folder.weights
+        facts = {
+            "weights": f"{weights.name}, SHA-256 {sha256(weights)[:16]}",
+            "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
+        }
         if self.model.judge is not None:
             lowest = float(self.model.lesion_threshold)
-            judged["lowest threshold"] = f"{lowest:.4g} (lesion score; no labels; each volume has its own above it)"
-        run = {
-            "weights": f"{self.weights.name}, SHA-256 {hashlib.sha256(self.weights.read_bytes()).hexdigest()[:16]}",
-            "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
-            **judged,
-            "device": str(engine.state.device),
-            **self.settings,
+            facts["lowest threshold"] = f"{lowest:.4g} (lesion score; no labels; each volume has its own above it)"
+        named = {name.replace("_", " "): value for name, value in self.run_folder.settings.items()}
+        return {**facts, "device": str(engine.state.device), **named}
+
+    def write(self, engine: Engine) -> None:
+        run_folder = self.run_folder
+        failures = run_folder.failures
+        if not run_folder.interrupted:
+            failures = list(chain.from_iterable(idist.all_gather(failures))) if idist.get_world_size() > 1 else failures
+        if idist.get_rank() != 0:
+            return
+        rows = rows_of_run(run_folder, failures)
+        done = [run_folder.case(name) for name in rows["case"][rows["status"] == DONE]]
+        pages = [case for case in done if case.has("page")]
+        size = sum(case.file("page").stat().st_size for case in pages)
+        together = len(rows) <= ON_ONE_PAGE and size <= LARGEST_PAGE
+        links = {
+            case.name: f"#{anchor(case.name)}"
+            if together
+            else quote(str(case.file("page").relative_to(run_folder.path)), errors="surrogateescape")
+            for case in pages
         }
-        path = write_report(self.output_dir / "report.html", sections, run, faults)
-        print(f"\nReport: {path.resolve()}")
+        sections = [section_of_page(case) for case in pages] if together else []
+        page = report_page(rows, self._facts(engine), links, sections, run_folder.interrupted, run_folder.passed_over)
+        try:
+            write_whole(run_folder.path / REPORT, page)
+            write_whole(run_folder.path / TABLE, rows.to_csv(index=False))
+        except OSError as error:
+            run_folder.cannot_report(error)
+            return
+        print(f"\nReport: {(run_folder.path / REPORT).resolve()}")
+        if (run_folder.path / ERRORS).exists():
+            print(f"Unexpected errors in full: {(run_folder.path / ERRORS).resolve()}")

@@ -1,39 +1,35 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """Pictures of a case: slices with the outline of the mask, error map, reconstruction, and the shrinking mask.
 
-All slices are axial and shown as radiologists do: nose up, the patient's left on the right.
+All slices are axial and shown as radiologists do: nose up, the patient's left on the right. Each picture says what it
+shows, the number of its slice (counted from 0 at the lowest), right and left, and a length in millimetres.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from skimage import measure
 
-from bundle.report.volumes import Volumes
+from bundle.report.shown import Shown
 
-HEIGHT = 300  # of a picture, in pixels
+# in pixels: a picture without its caption, the caption, letters
+HEIGHT, CAPTION, LETTERS = 340, 34, 26
 
-
-OUTLINE = "#ff4d6d"
-
-
-EXPERT = "#5ad1ff"
-
-
+OUTLINE, EXPERT = "#ff4d6d", "#5ad1ff"
 HIDDEN = np.array([255, 77, 109], dtype=float)
+PALE = "#e4e9ef"
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:
-    """The file of a picture, ``kind`` being "PNG" or "JPEG"."""
+    """The file of a picture, ``kind`` being "PNG" or "WEBP"."""
     buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **({"quality": 90} if kind == "JPEG" else {}))
+    picture.save(buffer, format=kind, **({"quality": 75, "method": 4} if kind == "WEBP" else {}))
     return buffer.getvalue()
 
 
@@ -44,57 +40,19 @@ def figure_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def highest_error(volumes: Volumes) -> float:
-    """The error that is drawn brightest: the 99.8th percentile of the brain."""
-    return float(np.percentile(volumes.error[volumes.brain], 99.8))
-
-
-class Window(NamedTuple):
-    """The part of a slice that is shown, and the intensities from black to white."""
-
-    box: tuple[slice, slice]
-    low: float
-    high: float
-
-
-def chosen_slices(volumes: Volumes, number: int = 5) -> list[int]:
-    """The slices that matter: spread over those with a lesion, weighted by area; over the whole brain without one."""
-    area = volumes.mask.sum(axis=(0, 1)).astype(float)
-    if not area.any():
-        area = volumes.brain.sum(axis=(0, 1)).astype(float)
-    share = np.cumsum(area) / area.sum()
-    chosen = {int(np.searchsorted(share, (i + 0.5) / number)) for i in range(number)}
-    return sorted({*chosen, int(area.argmax())})
-
-
-def window_of(volumes: Volumes, margin_mm: float = 6.0) -> Window:
-    """A box around the brain, and the range from 0 to the 99.5th percentile of the brain."""
-    inside = volumes.brain
-    box = []
-    for axis in (0, 1):
-        places = np.flatnonzero(inside.any(axis=(1 - axis, 2)))
-        margin = round(margin_mm / volumes.spacing[axis])
-        box.append(slice(max(0, places[0] - margin), min(inside.shape[axis], places[-1] + margin + 1)))
-    return Window((box[0], box[1]), 0.0, float(np.percentile(volumes.image[inside], 99.5)))
-
-
-def _size(window: Window, spacing: Sequence[float]) -> tuple[int, int]:
-    """Width and height in pixels of the shown box, in square millimetres on the screen."""
-    width, height = ((part.stop - part.start) * mm for part, mm in zip(window.box, spacing))
-    return max(1, round(HEIGHT * width / height)), HEIGHT
-
-
-def _grey(values: np.ndarray, window: Window) -> np.ndarray:
-    scaled = np.clip((values - window.low) / max(window.high - window.low, 1e-6), 0, 1)
+def _grey(values: np.ndarray, white: float) -> np.ndarray:
+    scaled = np.clip(values / max(white, 1e-6), 0, 1)
     return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def _picture(pixels: np.ndarray, window: Window, spacing: Sequence[float]) -> Image.Image:
-    """From x, y, colour to a picture with rows from anterior to posterior."""
-    return Image.fromarray(pixels.transpose(1, 0, 2)).resize(_size(window, spacing), Image.Resampling.BICUBIC)
+def _picture(pixels: np.ndarray, spacing: Sequence[float]) -> Image.Image:
+    """From x, y, colour to a picture with rows from anterior to posterior, in square millimetres."""
+    width, height = (size * mm for size, mm in zip(pixels.shape, spacing))
+    size = (max(1, round(HEIGHT * width / height)), HEIGHT)
+    return Image.fromarray(pixels.transpose(1, 0, 2)).resize(size, Image.Resampling.BICUBIC)
 
 
-def _outline(picture: Image.Image, mask: np.ndarray, colour: str) -> None:
+def _draw_outline(picture: Image.Image, mask: np.ndarray, colour: str) -> None:
     draw = ImageDraw.Draw(picture)
     # a pad closes contours at the edge of the box; pixel centres lie at half integers
     for contour in measure.find_contours(np.pad(mask.T.astype(float), 1), 0.5):
@@ -103,49 +61,80 @@ def _outline(picture: Image.Image, mask: np.ndarray, colour: str) -> None:
         draw.line(list(zip(columns, rows)), fill=colour, width=2)
 
 
-def _letters(picture: Image.Image) -> None:
-    draw = ImageDraw.Draw(picture)
-    draw.text((4, picture.height // 2 - 6), "R", fill="#9aa4b2")
-    draw.text((picture.width - 12, picture.height // 2 - 6), "L", fill="#9aa4b2")
+def _scale_mm(width_mm: float) -> int:
+    """A round length of about a third of the picture."""
+    return max((mm for mm in (1, 2, 5, 10, 20, 50, 100) if mm <= width_mm / 3), default=1)
 
 
-def slice_pictures(volumes: Volumes, z: int, window: Window, highest: float) -> dict[str, Image.Image]:
-    """One slice: "scan", "outline", "error" (inferno, up to ``highest``) and "reconstruction"."""
-    box = (*window.box, z)
-    mask = volumes.mask[box] > 0
-    scan = _picture(_grey(volumes.image[box], window), window, volumes.spacing)
+def _told(picture: Image.Image, words: str, width_mm: float) -> Image.Image:
+    """A picture below a line of words, with right, left and a scale drawn into it."""
+    told = Image.new("RGB", (picture.width, picture.height + CAPTION))
+    told.paste(picture, (0, CAPTION))
+    draw = ImageDraw.Draw(told)
+    size = LETTERS - 4
+    while size > 8 and draw.textlength(words, ImageFont.load_default(size)) > picture.width - 10:
+        size -= 1
+    draw.text((6, CAPTION // 2), words, PALE, ImageFont.load_default(size), anchor="lm")
+    letters = ImageFont.load_default(LETTERS)
+    edge = {"stroke_width": 2, "stroke_fill": "black"}
+    middle = CAPTION + picture.height // 2
+    draw.text((6, middle), "R", PALE, letters, anchor="lm", **edge)
+    draw.text((picture.width - 6, middle), "L", PALE, letters, anchor="rm", **edge)
+    length = _scale_mm(width_mm)
+    right, bottom = picture.width - 8, told.height - 9
+    draw.line([(right - round(length * picture.width / width_mm), bottom), (right, bottom)], PALE, 4)
+    draw.text((right, bottom - 6), f"{length} mm", PALE, ImageFont.load_default(18), anchor="rb", **edge)
+    return told
+
+
+def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
+    """One slice: "scan", "outline", "error" (inferno) and "reconstruction".
+
+    Args:
+        volumes: that are shown.
+        number: of the slice in the scan, one of those that are shown.
+    """
+    i = volumes.numbers.index(number)
+    scan = _picture(_grey(volumes.image[..., i], volumes.white), volumes.spacing)
     outlined = scan.copy()
     if volumes.label is not None:
-        _outline(outlined, volumes.label[box] > 0, EXPERT)
-    _outline(outlined, mask, OUTLINE)
-    heat = matplotlib.colormaps["inferno"](np.clip(volumes.error[box] / max(highest, 1e-6), 0, 1))
-    error = _picture((heat[..., :3] * 255).astype(np.uint8), window, volumes.spacing)
-    reconstruction = _picture(_grey(volumes.reconstruction[box], window), window, volumes.spacing)
-    pictures = {"scan": scan, "outline": outlined, "error": error, "reconstruction": reconstruction}
-    for picture in pictures.values():
-        _letters(picture)
-    return pictures
+        _draw_outline(outlined, volumes.label[..., i], EXPERT)
+    _draw_outline(outlined, volumes.mask[..., i], OUTLINE)
+    heat = matplotlib.colormaps["inferno"](np.clip(volumes.error[..., i] / max(volumes.brightest, 1e-6), 0, 1))
+    error = _picture((heat[..., :3] * 255).astype(np.uint8), volumes.spacing)
+    reconstruction = _picture(_grey(volumes.reconstruction[..., i], volumes.white), volumes.spacing)
+    outline = "model and expert" if volumes.label is not None else "lesion outline"
+    pictures = {
+        "scan": (scan, f"slice {number}: scan"),
+        "outline": (outlined, f"slice {number}: {outline}"),
+        "error": (error, f"slice {number}: error"),
+        "reconstruction": (reconstruction, f"slice {number}: expected"),
+    }
+    width_mm = volumes.image.shape[0] * volumes.spacing[0]
+    return {name: _told(picture, words, width_mm) for name, (picture, words) in pictures.items()}
 
 
-def film_strip(volumes: Volumes, z: int, window: Window, number: int = 8) -> list[tuple[int, Image.Image]]:
+def film_strip(volumes: Shown, number: int, frames: int = 6) -> list[tuple[int, Image.Image]]:
     """The shrinking mask of one slice: pairs of iteration and picture, what is hidden in red."""
-    box = (*window.box, z)
-    hidden = volumes.iterations[box]
+    i = volumes.numbers.index(number)
+    hidden = volumes.iterations[..., i]
     last = int(hidden.max())
     # most of the shrinking happens early: iterations are chosen evenly on a logarithmic scale
-    frames = sorted({round(t) for t in np.geomspace(1, max(1, last), number)} | {last} - {0})
-    grey = _grey(volumes.image[box], window).astype(float)
+    chosen = sorted({round(t) for t in np.geomspace(1, max(1, last), frames)} | {last} - {0})
+    grey = _grey(volumes.image[..., i], volumes.white).astype(float)
+    width_mm = volumes.image.shape[0] * volumes.spacing[0]
     strip = []
-    for iteration in frames:
+    for iteration in chosen:
         covered = (hidden >= iteration)[..., None]
         pixels = np.where(covered, 0.45 * grey + 0.55 * HIDDEN, grey)
-        strip.append((iteration, _picture(pixels.astype(np.uint8), window, volumes.spacing)))
+        picture = _picture(pixels.astype(np.uint8), volumes.spacing)
+        strip.append((iteration, _told(picture, f"slice {number}: hidden, iteration {iteration}", width_mm)))
     return strip
 
 
 def mask_curve(millilitres: Sequence[float]) -> Image.Image:
     """Volume of the mask by iteration."""
-    figure = Figure(figsize=(6, 2.6), dpi=130, layout="constrained")
+    figure = Figure(figsize=(6, 2.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(range(1, len(millilitres) + 1), millilitres, color=OUTLINE, marker="o", markersize=3)
     axes.set(xlabel="iteration", ylabel="hidden volume (ml)", ylim=(0, None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from monai.handlers import ValidationHandler
 from monai.utils import set_determinism
 
 from bundle.errors import InputError
+from bundle.files import only_user, writable_folder
 
 
 class SeedEpoch:
@@ -62,16 +64,38 @@ class TrainingState:
         path: of the file.
         objects: what has a state, by name: networks, optimizer, scheduler and so on. The trainer's own is added.
         interval: epochs between two writings.
+        made_from: data and settings that must not change in the middle of a training, by name.
     """
 
-    def __init__(self, path: str, objects: Mapping[str, Any], interval: int = 1) -> None:
+    def __init__(
+        self, path: str, objects: Mapping[str, Any], interval: int = 1, made_from: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.interval = interval
+        self.held = ExitStack()
+        self.made_from = {name: str(value) for name, value in (made_from or {}).items()}
 
     def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.hold)
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self.held.close())
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.give_back)
+
+    def give_back(self, engine: Engine, error: BaseException) -> None:
+        """Let others train in the folder, and the error pass."""
+        self.held.close()
+        raise error
+
+    def hold(self) -> None:
+        """Keep other trainings away from the state.
+
+        Raises:
+            InputError: when another one is using it.
+        """
+        if idist.get_rank() == 0:
+            self.held.enter_context(only_user(writable_folder(self.path.parent)))
 
     def _scaler(self, engine: Engine) -> dict[str, Any]:
         scaler = getattr(engine, "scaler", None)
@@ -82,19 +106,34 @@ class TrainingState:
             return
         state = {name: item.state_dict() for name, item in {**self.objects, **self._scaler(engine)}.items()}
         state["epoch"], state["iteration"] = engine.state.epoch, engine.state.iteration
+        state["made_from"] = self.made_from
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".unfinished")
         torch.save(state, unfinished)
         os.replace(unfinished, self.path)
+
+    def _check(self, made_from: Mapping[str, str]) -> None:
+        """Refuse to go on with other data or settings than those of the epochs before."""
+        changed = sorted(
+            name for name in {*made_from, *self.made_from} if made_from.get(name) != self.made_from.get(name)
+        )
+        if changed:
+            raise InputError(
+                f"{self.path}: the training that this state is of had other values of {', '.join(changed)}; "
+                "give it the same again, or choose another --output_dir."
+            )
 
     def load(self, engine: Engine) -> None:
         if not self.path.exists():
             return
         try:
             state = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+            self._check(state["made_from"])
             for name, item in {**self.objects, **self._scaler(engine)}.items():
                 item.load_state_dict(state[name])
             engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(
                 f"{self.path}: this run cannot go on from that state ({type(error).__name__}: it is damaged, or was "

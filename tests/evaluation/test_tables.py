@@ -6,6 +6,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.engines import IterationEvents
 
 from bundle.evaluation import MaskScoresd, ReconstructionScoresd, ScoreTables, read_scores
 
@@ -34,14 +35,15 @@ def scored(name: str, seed: int, disease: str = "") -> tuple[dict, dict]:
 @pytest.fixture
 def tables(tmp_path, golden_model):
     cases = [scored("NA", 1, "ms"), scored("a", 0)]
-    engine = Engine(lambda e, i: None)
+    engine = Engine(lambda e, i: e.fire_event(IterationEvents.MODEL_COMPLETED))
+    engine.register_events(*IterationEvents)
 
     def give(e):
         batch, output = cases[e.state.iteration - 1]
         e.state.batch, e.state.output = [batch], [output]
 
     handler = ScoreTables(str(tmp_path), golden_model)
-    engine.add_event_handler("ITERATION_COMPLETED", give)
+    engine.add_event_handler(IterationEvents.MODEL_COMPLETED, give)
     handler.attach(engine)
     engine.run([0, 1])
     return tmp_path, dict(zip(("NA", "a"), (output for _, output in cases)))

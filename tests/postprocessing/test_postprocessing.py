@@ -77,3 +77,18 @@ def test_statistics_are_plain_data():
     statistics = finished()["statistics"]
     assert json.loads(json.dumps(statistics)) == statistics
     assert statistics["notice"] == "Research use only. Not a medical device."
+
+
+def test_agreement_with_an_expert():
+    """The model marks 7 voxels of 1 ml; the expert marks two of them and three others."""
+    data = case()
+    label = torch.zeros(1, 8, 8, 2)
+    label[0, :1, :5, 0] = 1
+    data["label"] = MetaTensor(label, affine=data["image"].affine)
+    statistics = LesionStatisticsd(keys="pred")(data)["statistics"]
+    assert statistics["expert"] == {"lesion_ml": 5.0, "dice": round(2 * 2 / 12, 4)}
+    data["label"] = 0 * data["label"]
+    assert LesionStatisticsd(keys="pred")(data)["statistics"]["expert"] == {"lesion_ml": 0.0, "dice": None}
+    # MONAI Label gives a path
+    data["label"] = "label.nii.gz"
+    assert "expert" not in LesionStatisticsd(keys="pred")(data)["statistics"]

@@ -4,11 +4,14 @@ import shutil
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from bundle.cases import CaseFolder
-from bundle.report.html import case_section, write_report
+from bundle.report.case_page import section_of_page, write_case_page
+from bundle.report.html import report_page
+from bundle.report.rows import COLUMNS, middle_of
 from tests.flows import run
 from tests.heads import write_head
 
@@ -33,7 +36,18 @@ def test_the_report_stands_alone(outputs):
     shown = ("patient_0_flair", "patient_1_flair", "Not a medical device", "lesion volume", "iteration 1", "SHA-256")
     for said in shown:
         assert said in page
+    links = [source for source in sources if source.startswith("#")]
+    assert len(links) == 2 and all(f'id="{link[1:]}"' in page for link in links)
     HTMLParser().feed(page)
+
+
+def test_the_table_of_the_run(outputs):
+    table = pd.read_csv(outputs / "volumes.csv")
+    assert tuple(table.columns) == COLUMNS and list(table["case"]) == ["patient_0_flair", "patient_1_flair"]
+    for _, row in table.iterrows():
+        statistics = CaseFolder(outputs / row["case"]).statistics()
+        assert row["status"] == "done" and row["lesion_ml"] == statistics["lesion_ml"]
+        assert row["components"] == statistics["number_of_components"]
 
 
 def test_pictures_lie_beside_it(outputs):
@@ -42,12 +56,44 @@ def test_pictures_lie_beside_it(outputs):
         assert picture.format == "PNG" and np.asarray(picture).std() > 5
 
 
+def test_a_page_of_its_own(outputs):
+    page = (outputs / "patient_0_flair" / "patient_0_flair_report.html").read_text()
+    assert "Not a medical device" in page and "patient_1" not in page
+    assert str(section_of_page(CaseFolder(outputs / "patient_0_flair"))) in page
+
+
+def rows(*changes: dict) -> pd.DataFrame:
+    done = {"status": "done", "lesion_ml": 2.0, "components": 1, "seconds": 3.0, "warnings": "", "image": "x.nii.gz"}
+    changed = [{**done, "case": f"case {number}", **change} for number, change in enumerate(changes)]
+    return pd.DataFrame(changed, columns=COLUMNS).convert_dtypes()
+
+
 def test_warnings_faults_and_odd_names_are_shown_as_text(outputs, tmp_path):
     shutil.copytree(outputs / "patient_0_flair", tmp_path / "patient_0_flair")
-    path = tmp_path / "patient_0_flair" / "patient_0_flair_statistics.json"
-    statistics = json.loads(path.read_text())
-    statistics["warnings"] = ["<b>loud</b> & clear"]
-    path.write_text(json.dumps(statistics))
-    section = case_section(CaseFolder(tmp_path / "patient_0_flair"))
-    page = write_report(tmp_path / "r.html", [section], {"weights": "x"}, ["scan.nii.gz: <bad>"]).read_text()
+    case = CaseFolder(tmp_path / "patient_0_flair")
+    statistics = {**case.statistics(), "warnings": ["<b>loud</b> & clear"]}
+    case.file("statistics").write_text(json.dumps(statistics))
+    write_case_page(case)
+    table = rows({"warnings": "<b>"}, {"status": "failed", "failure": "scan.nii.gz: <bad>", "lesion_ml": None})
+    page = report_page(table, {"weights": "x"}, {"case 0": "#a"}, [section_of_page(case)], passed_over=["2 <files>"])
     assert "&lt;b&gt;loud&lt;/b&gt; &amp; clear" in page and "scan.nii.gz: &lt;bad&gt;" in page
+    assert "2 &lt;files&gt;" in page and "Not processed:" in page and ">failed<" in page and "Dice" not in page
+
+
+def test_agreement_with_the_expert_has_a_mean_and_a_median():
+    table = rows({"dice": 0.9, "expert_ml": 1.0}, {"dice": 0.8, "expert_ml": 2.0}, {"dice": 0.1, "expert_ml": 6.0})
+    middle = middle_of(table)
+    assert middle["mean"]["dice"] == pytest.approx(0.6) and middle["median"]["dice"] == pytest.approx(0.8)
+    assert middle["mean"]["expert_ml"] == 3.0 and middle["median"]["expert_ml"] == 2.0
+    page = report_page(table, {}, {})
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page[page.index("<tfoot>") :])
+    assert cells[:8] == ["mean", "2.0", "1.0", "", "3.0", "0.60", "3.0", ""]
+    assert cells[8:16] == ["median", "2.0", "1.0", "", "2.0", "0.80", "3.0", ""]
+
+
+def test_many_volumes_are_an_index(outputs):
+    table = rows(*({"warnings": "a sentence that warns of something, as long as they are " * 3} for _ in range(500)))
+    links = {name: f"{name}/{name}_report.html" for name in table["case"]}
+    page = report_page(table, {}, links)
+    assert len(page) < 1_000_000 and 'href="case 499/case 499_report.html"' in page and "<img" not in page
+    assert (outputs / "patient_0_flair" / "patient_0_flair_report.html").stat().st_size < 500_000

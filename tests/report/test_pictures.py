@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bundle.report.pictures import chosen_slices, film_strip, mask_curve, montage, slice_pictures, window_of
-from bundle.report.volumes import Volumes
+from bundle.report.pictures import CAPTION, film_strip, mask_curve, montage, slice_pictures
+from bundle.report.shown import Shown, chosen_slices, shown
 
 
-def volumes(lesion: bool = True) -> Volumes:
+def volumes(lesion: bool = True) -> dict[str, np.ndarray]:
     """A brain of 40 x 60 x 10 voxels of 2 x 1 x 3 mm with a lesion at its patient-left, anterior side."""
     image = np.zeros((40, 60, 10))
     image[5:35, 10:50, 1:9] = 100
@@ -14,18 +14,29 @@ def volumes(lesion: bool = True) -> Volumes:
         mask[28:32, 14:20, 4:6] = 1
     iterations = np.where(image > 0, 1, 0)
     iterations[mask > 0] = 6
-    return Volumes(image, image > 0, mask, mask * 2.0, image * 0.5, iterations, None, (2.0, 1.0, 3.0))
+    return {"image": image, "mask": mask, "error": mask * 2.0, "reconstruction": image * 0.5, "iterations": iterations}
+
+
+def seen(lesion: bool = True) -> Shown:
+    v = volumes(lesion)
+    return shown(v["image"], v["image"] > 0, (2.0, 1.0, 3.0), v.__getitem__)
 
 
 def test_slices_that_matter():
-    assert set(chosen_slices(volumes())) == {4, 5}
-    assert len(chosen_slices(volumes(lesion=False))) >= 4
+    assert seen().numbers == [4, 5] and len(seen(lesion=False).numbers) >= 4
+    v = volumes()
+    assert chosen_slices(v["mask"] > 0, v["image"] > 0) == [4, 5]
+
+
+def test_only_what_is_shown_is_kept():
+    v = seen()
+    # 30 x 40 voxels of brain and 6 mm around
+    assert v.image.shape == (36, 52, 2) and v.mask.sum() == 48 and v.white == 100
+    assert v.brightest == pytest.approx(np.percentile(volumes()["error"][volumes()["image"] > 0], 99.8))
 
 
 def test_left_is_on_the_right_and_the_nose_is_up():
-    v = volumes()
-    window = window_of(v)
-    outlined = np.asarray(slice_pictures(v, 4, window, 2.0)["outline"]).astype(int)
+    outlined = np.asarray(slice_pictures(seen(), 4)["outline"]).astype(int)[CAPTION:]
     red = outlined[..., 0] - outlined[..., 1] > 60
     rows, columns = np.nonzero(red)
     assert columns.mean() > 0.6 * outlined.shape[1], "array axis 0 points to the left, which is shown on the right"
@@ -34,9 +45,19 @@ def test_left_is_on_the_right_and_the_nose_is_up():
     assert outlined.shape[1] / outlined.shape[0] == pytest.approx(72 / 52, rel=0.02)
 
 
+def test_a_scale_tells_millimetres():
+    picture = np.asarray(slice_pictures(seen(), 4)["error"]).astype(int)
+    # 72 mm are shown: the bar says 20 mm, drawn at the lower right
+    line = picture[-9, :, :].min(axis=-1) > 150
+    assert line.sum() == pytest.approx(20 / 72 * picture.shape[1], abs=3) and line[: picture.shape[1] // 2].sum() == 0
+    # what is shown stands above it, right and left beside it, large enough at a width of 420 pixels
+    assert (picture[:CAPTION].max(axis=-1) > 150).sum() > 100
+    letters = picture[CAPTION:-60, :40].min(axis=-1) > 150
+    assert np.ptp(np.nonzero(letters)[0]) * 420 / picture.shape[1] > 14
+
+
 def test_film_begins_with_everything_and_ends_with_the_mask():
-    v = volumes()
-    strip = film_strip(v, 4, window_of(v))
+    strip = film_strip(seen(), 4)
     assert strip[0][0] == 1 and strip[-1][0] == 6
     red = [(np.asarray(picture)[..., 0].astype(int) - np.asarray(picture)[..., 1] > 30).sum() for _, picture in strip]
     assert red[0] > 10 * red[-1] > 0

@@ -10,6 +10,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import Evaluator
 from monai.transforms import Compose, RandFlipd
 
+from bundle.errors import InputError
 from bundle.model.frequency import high_frequency
 from bundle.model.refinement import IterMaskNet
 from bundle.training.batches import PrepareMaskedBatch
@@ -138,6 +139,33 @@ def test_state_is_written_whole_and_read_back(tmp_path):
     TrainingState(str(path), {"model": model}).attach(second)
     second.run([0, 0], max_epochs=3)
     assert torch.equal(model.weight, weights) and epochs == [3, 3]
+
+
+def test_a_resumed_training_notices_other_data_and_settings(tmp_path):
+    def trained(epochs: int, **made_from) -> Engine:
+        engine = Engine(lambda engine, batch: None)
+        engine.state.device = torch.device("cpu")
+        engine.state.max_epochs, engine.state.epoch_length = epochs, 1
+        objects = {"model": torch.nn.Linear(2, 2)}
+        TrainingState(str(tmp_path / "state.pt"), objects, made_from=made_from).attach(engine)
+        engine.run([0], max_epochs=epochs)
+        return engine
+
+    trained(1, data="abc", learning_rate=0.1)
+    assert trained(2, data="abc", learning_rate=0.1).state.epoch == 2
+    with pytest.raises(InputError, match=r"other values of data, learning_rate; give it the same again"):
+        trained(3, data="abd", learning_rate=0.2)
+    with pytest.raises(InputError, match=r"other values of learning_rate;"):
+        trained(3, data="abc")
+
+
+def test_a_second_training_into_the_folder_is_refused(tmp_path):
+    first = TrainingState(str(tmp_path / "state.pt"), {})
+    first.hold()
+    with pytest.raises(InputError, match="another run is writing there"):
+        TrainingState(str(tmp_path / "state.pt"), {}).hold()
+    first.held.close()
+    TrainingState(str(tmp_path / "state.pt"), {}).hold()
 
 
 def test_more_epochs_stretch_the_schedule():

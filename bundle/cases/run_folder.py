@@ -1,0 +1,220 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The output folder of a run over many cases: which are finished in it, whose they are, and what failed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ignite import distributed as idist
+
+from bundle import __version__
+from bundle.cases.case import CaseFolder
+from bundle.data.datalists import PATHS
+from bundle.errors import InputError, input_error
+from bundle.files import only_user, sha256, sha256_of, writable_folder
+
+logger = logging.getLogger(__name__)
+
+# of a whole run, beside the folders of its cases
+REPORT, TABLE, ERRORS = "report.html", "volumes.csv", "errors.log"
+EVALUATION = ("cases.csv", "summary.json")
+
+# bytes of a case's name: file systems take 255, of which the endings of its files need 30
+LONGEST_NAME = 200
+
+
+class Failure(NamedTuple):
+    """A case that is not done, and the sentence that says why."""
+
+    case: str
+    image: str
+    sentence: str
+
+
+def _shortened(name: str) -> str:
+    """A name that fits into a file name, still another one for each name."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    start = os.fsencode(name)[: LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{start}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+
+
+def _scan(entry: Mapping[str, Any]) -> list[str]:
+    """Where a scan is: its file or folder, and which DICOM series of that."""
+    return [os.path.realpath(entry["image"]), str(entry.get("series", ""))]
+
+
+def _hashes(entry: Mapping[str, Any]) -> dict[str, str] | None:
+    """What is in the files of a case; None where one of them cannot be read."""
+    try:
+        hashes = {key: sha256(entry[key]) for key in PATHS if entry.get(key)}
+        return {**hashes, "series": entry["series"]} if entry.get("series") else hashes
+    except (OSError, TypeError):
+        return None
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What was raised first; MONAI wraps what its transforms raise."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+class RunFolder:
+    """The output folder of a run.
+
+    Args:
+        output_dir: its path.
+        weights: the file of the model's weights.
+        settings: all that shapes a result beside the scan and the weights, by name; plain values.
+        overwrite: whether to compute again what is finished: the same files, weights, settings and version.
+    """
+
+    def __init__(
+        self, output_dir: str, weights: str = "", settings: Mapping[str, Any] | None = None, overwrite: bool = True
+    ) -> None:
+        self.path = Path(output_dir)
+        self.weights = Path(weights)
+        self.settings = dict(settings or {})
+        self.overwrite = overwrite
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.failures: list[Failure] = []
+        self.passed_over: list[str] = []
+        self.interrupted = False
+        self._files_of_cases: dict[str, dict[str, str] | None] = {}
+
+    def case(self, name: str) -> CaseFolder:
+        """The folder of a case; of a study in BIDS it lies where the study has the scan."""
+        return CaseFolder(self.path / self.entries.get(name, {}).get("subfolder", "") / name)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The folder for the time of a run: nobody else's, and without the report of an earlier one.
+
+        Raises:
+            InputError: when it cannot be written, or while another run uses it.
+        """
+        writable_folder(self.path)
+        self.entries, self.failures, self.passed_over, self._files_of_cases = {}, [], [], {}
+        self.interrupted = False
+        if idist.get_rank() != 0:
+            yield
+            return
+        with only_user(self.path):
+            for name in (REPORT, TABLE, ERRORS, *EVALUATION):
+                (self.path / name).unlink(missing_ok=True)
+            yield
+
+    def claim(self, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Give each case of a run a name whose folder holds no result of another scan.
+
+        Args:
+            entries: one dictionary per case, with "case" and "image".
+
+        Returns:
+            list: the same, "case" being short enough for a file, with folders before it where that name is taken.
+        """
+        taken = {_shortened(str(entry["case"])) for entry in entries}
+        claimed = []
+        for entry in entries:
+            wish = _shortened(str(entry["case"]))
+            name = wish if self._is_free(wish, entry) else self._another_name(wish, entry, taken)
+            taken.add(name)
+            self.entries[name] = {**entry, "case": name}
+            claimed.append(self.entries[name])
+        return claimed
+
+    def _another_name(self, wish: str, entry: Mapping[str, Any], taken: set[str]) -> str:
+        parents = Path(os.path.abspath(entry["image"])).parts[1:-1]
+        with_folders = ("_".join([*parents[-depth:], wish]) for depth in range(1, len(parents) + 1))
+        names = (*map(_shortened, with_folders), *(f"{wish}_{number}" for number in range(2, len(taken) + 100)))
+        name = next(name for name in names if name not in taken and self._is_free(name, entry))
+        logger.warning(f"{self.path / wish} holds the results of another scan; those of {entry['image']} go to {name}.")
+        return name
+
+    def _is_free(self, name: str, entry: Mapping[str, Any]) -> bool:
+        """Whether a folder holds no result, or one of that very scan, be it under another path."""
+        case = CaseFolder(self.path / entry.get("subfolder", "") / name)
+        if not case.has("statistics"):
+            return True
+        try:
+            earlier = case.statistics()
+        except InputError:
+            return True
+        made_from = earlier.get("made_from", {"scan": _scan(earlier)})
+        return made_from["scan"] == _scan(entry) or made_from.get("files") == _hashes(entry)
+
+    @cached_property
+    def made_by(self) -> str:
+        """A name for weights, settings and version: another one, and the results may be others."""
+        return sha256_of({"weights": sha256(self.weights), "settings": self.settings, "version": __version__})
+
+    def made_from(self, case: str) -> dict[str, Any]:
+        """Which scan the result of a case is of and what else it depends on, as it is written into its statistics."""
+        entry = self.entries[case]
+        if case not in self._files_of_cases:
+            self._files_of_cases[case] = _hashes(entry)
+        return {"scan": _scan(entry), "files": self._files_of_cases[case], "run": self.made_by}
+
+    def has_result(self, case: str) -> bool:
+        """Whether a case has a result of these files, weights, settings and version."""
+        folder = self.case(case)
+        return folder.has("statistics") and self._as_now(folder.statistics().get("made_from", {}), case)
+
+    def _as_now(self, made_from: Mapping[str, Any], case: str) -> bool:
+        now = self.made_from(case)
+        return now["files"] is not None and all(made_from.get(name) == now[name] for name in ("files", "run"))
+
+    def is_finished(self, case: str) -> bool:
+        """Whether there is nothing left to do for a case, and the user does not want it done again."""
+        return not self.overwrite and self.case(case).has("page") and self.has_result(case)
+
+    def failed(self, case: str, error: Exception) -> None:
+        """Note that a case cannot be finished, and take away what an earlier run has left of it."""
+        image = str(self.entries[case]["image"])
+        known = input_error(error)
+        cause = _first_cause(error)
+        said = " ".join(str(cause).split())
+        sentence = str(known) if known else f"{image}: {type(cause).__name__}: {said} (see {self.path / ERRORS})."
+        try:
+            if known is None:
+                with (self.path / ERRORS).open("a", errors="backslashreplace") as log:
+                    log.write(f"{image}\n{''.join(traceback.format_exception(error))}\n")
+            # pictures may have failed after the results of this run were written
+            if not self.has_result(case):
+                self.case(case).clear()
+        except (OSError, InputError) as fault:
+            sentence += f" Nor can files be changed there: {fault}"
+        logger.error(sentence)
+        self.failures.append(Failure(case, image, sentence))
+
+    def cannot_report(self, error: OSError) -> None:
+        """Note that the report of the run cannot be written."""
+        sentence = f"{self.path / REPORT}: cannot be written ({error.strerror}); free some space and run again."
+        logger.error(sentence)
+        self.failures.append(Failure("", "", sentence))
+
+    def check(self) -> None:
+        """Raise when cases were not done; to be called at the very end of a run.
+
+        Raises:
+            InputError: listing all of them.
+        """
+        number = len(self.entries)
+        listed = "".join(f"\n  {failure.sentence}" for failure in self.failures)
+        if self.interrupted:
+            raise InputError(
+                f"{self.path}: the run was interrupted; what is finished of the {number} volumes is kept, and the "
+                f"same command does the rest.{listed}"
+            )
+        failed = sum(bool(failure.case) for failure in self.failures)
+        if self.failures:
+            raise InputError(f"{failed} of {number} volumes failed, the others are done:{listed}")

@@ -1,0 +1,56 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The scans of a run, read and preprocessed one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ignite import distributed as idist
+from monai.data import IterableDataset
+from tqdm import tqdm
+
+from bundle.cases.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+
+class VolumeStream(IterableDataset):
+    """Preprocessed volumes one after the other: those that are not finished yet and that can be used.
+
+    Of several processes each takes its share.
+
+    Args:
+        data: one dictionary per volume, with "case" and "image"; its ``passed_over``, where it has that, are sentences
+            about files that were not taken for scans.
+        transform: of such a dictionary.
+        run_folder: which knows what is finished, and is told what failed.
+        progress: whether to show a progress bar over the volumes.
+    """
+
+    def __init__(
+        self, data: Iterable[dict[str, Any]], transform: Callable, run_folder: RunFolder, progress: bool = True
+    ) -> None:
+        super().__init__(data, transform)
+        self.run_folder = run_folder
+        self.progress = progress
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        entries = self.run_folder.claim(list(self.data))[idist.get_rank() :: idist.get_world_size()]
+        self.run_folder.passed_over = list(getattr(self.data, "passed_over", ()))
+        finished = 0
+        for entry in tqdm(entries, "Volumes", unit="volume", disable=not self.progress):
+            try:
+                if self.run_folder.is_finished(entry["case"]):
+                    finished += 1
+                    continue
+                volume = self.transform(entry)
+            except Exception as error:
+                self.run_folder.failed(entry["case"], error)
+                continue
+            if volume.get("warnings"):
+                logger.warning(f"{entry['image']}: {volume['warnings']}")
+            yield volume
+        if finished:
+            logger.info(f"{finished} volumes were finished before; --overwrite true computes them again.")

@@ -1,0 +1,107 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""What pictures of a case are made from: the slices that matter, of the scan and of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bundle.cases.case import CaseFolder
+
+# around the brain, in pictures
+MARGIN_MM = 6.0
+
+
+class Shown(NamedTuple):
+    """Some axial slices of a case, cut to a box around the brain; axes towards left and posterior, then the slices.
+
+    Attributes:
+        numbers: of the slices in the scan, from 0 below; entry i belongs to index i of the last axis.
+        image: intensities of the scan.
+        mask: where the model sees a lesion (bool).
+        error: squared error of the reconstruction.
+        reconstruction: with the intensities of the scan.
+        iterations: for which each voxel was hidden.
+        label: the expert's mask (bool), or None.
+        spacing: millimetres per voxel, along the first two axes.
+        white: intensity that is shown white, the 99.5th percentile of the whole brain.
+        brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
+    """
+
+    numbers: list[int]
+    image: np.ndarray
+    mask: np.ndarray
+    error: np.ndarray
+    reconstruction: np.ndarray
+    iterations: np.ndarray
+    label: np.ndarray | None
+    spacing: tuple[float, float]
+    white: float
+    brightest: float
+
+
+def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[int]:
+    """The slices that matter: spread over those with a lesion, weighted by area; over the whole brain without one."""
+    area = mask.sum(axis=(0, 1), dtype=float)
+    if not area.any():
+        area = brain.sum(axis=(0, 1), dtype=float)
+    share = np.cumsum(area) / area.sum()
+    chosen = {int(np.searchsorted(share, (i + 0.5) / number)) for i in range(number)}
+    return sorted({*chosen, int(area.argmax())})
+
+
+def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
+    box = []
+    for axis in (0, 1):
+        places = np.flatnonzero(brain.any(axis=(1 - axis, 2)))
+        margin = round(MARGIN_MM / spacing[axis])
+        box.append(slice(max(0, places[0] - margin), min(brain.shape[axis], places[-1] + margin + 1)))
+    return box[0], box[1]
+
+
+def shown(
+    image: np.ndarray,
+    brain: np.ndarray,
+    spacing: Sequence[float],
+    volume: Callable[[str], np.ndarray],
+    label: np.ndarray | None = None,
+    numbers: Sequence[int] | None = None,
+) -> Shown:
+    """Cut what is shown out of the volumes of a case.
+
+    Args:
+        image: W x H x D, axes towards left, posterior and superior, as all volumes here.
+        brain: where it is (bool).
+        spacing: millimetres per voxel.
+        volume: gives "mask", "error", "reconstruction" and "iterations"; asked for one after the other, so that only
+            one of them is in memory.
+        label: the expert's mask.
+        numbers: of the slices; those of :py:func:`chosen_slices` when None.
+    """
+    mask = volume("mask") > 0
+    numbers = chosen_slices(mask, brain) if numbers is None else list(numbers)
+    box = (*_box(brain, spacing), numbers)
+    error = volume("error")
+    brightest = float(np.percentile(error[brain], 99.8))
+    error = error[box]
+    return Shown(
+        numbers,
+        image[box],
+        mask[box],
+        error,
+        volume("reconstruction")[box],
+        volume("iterations")[box],
+        None if label is None else label[box],
+        (float(spacing[0]), float(spacing[1])),
+        float(np.percentile(image[brain], 99.5)),
+        brightest,
+    )
+
+
+def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
+    """What is shown of a case that is finished, with the expert's mask where the run knew it."""
+    scan = case.scan()
+    image = np.asarray(scan[0])
+    return shown(image, case.brain(image), [float(mm) for mm in scan.pixdim], case.volume, case.label(), numbers)

@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundle.cases import RunFolder, VolumeStream
+from bundle.errors import InputError
+from bundle.files import write_whole
+
+HEADER: dict = {}
+
+
+def run_folder(folder: Path, **options) -> RunFolder:
+    write_whole(folder / "weights.pt", "of a model")
+    return RunFolder(str(folder / "out"), **{"weights": str(folder / "weights.pt"), "overwrite": False, **options})
+
+
+def scan(folder: Path, name: str, content: str = "voxels") -> dict:
+    write_whole(folder / f"{name}.nii.gz", content)
+    return {"case": Path(name).name, "image": str(folder / f"{name}.nii.gz")}
+
+
+def finish(run: RunFolder, case: str) -> None:
+    """What SaveCased and the report leave of a case."""
+    run.case(case).write_results([], {"image": "", "made_from": run.made_from(case)}, HEADER)
+    run.case(case).write("page", "<main></main>")
+
+
+def done_by(run: RunFolder, entries: list) -> list[str]:
+    """What a run has to compute, as ``VolumeStream`` hands it out; all of it is finished."""
+    with run.opened():
+        todo = []
+        for volume in VolumeStream(entries, lambda entry: entry, run, progress=False):
+            todo.append(volume["case"])
+            finish(run, volume["case"])
+        return todo
+
+
+def test_what_is_finished_is_not_computed_again(tmp_path):
+    entries = [scan(tmp_path, "a"), scan(tmp_path, "b")]
+    assert done_by(run_folder(tmp_path), entries) == ["a", "b"]
+    assert done_by(run_folder(tmp_path), entries) == []
+    assert done_by(run_folder(tmp_path, overwrite=True), entries) == ["a", "b"]
+    scan(tmp_path, "b", "other voxels")
+    assert done_by(run_folder(tmp_path), entries) == ["b"], "the scan was changed"
+    assert done_by(run_folder(tmp_path, settings={"radius": 3}), entries) == ["a", "b"], "the settings were changed"
+    (tmp_path / "out" / "a" / "a_report.html").unlink()
+    assert done_by(run_folder(tmp_path, settings={"radius": 3}), entries) == ["a"], "it had no pictures yet"
+    other = tmp_path / "other.pt"
+    other.write_text("of another model")
+    assert done_by(run_folder(tmp_path, settings={"radius": 3}, weights=str(other)), entries) == ["a", "b"]
+
+
+def test_another_scan_of_the_same_name_gets_a_folder_of_its_own(tmp_path, monkeypatch):
+    first, second = scan(tmp_path, "one/flair", "first"), scan(tmp_path, "two/flair", "second")
+    assert done_by(run_folder(tmp_path), [first]) == ["flair"]
+    assert done_by(run_folder(tmp_path), [second]) == ["two_flair"]
+    assert done_by(run_folder(tmp_path), [second]) == done_by(run_folder(tmp_path), [first]) == []
+    # its own earlier result is replaced, and a scan that was moved is known again
+    assert done_by(run_folder(tmp_path), [scan(tmp_path, "one/flair", "exported again")]) == ["flair"]
+    (tmp_path / "one").rename(tmp_path / "moved")
+    assert done_by(run_folder(tmp_path), [{**first, "image": str(tmp_path / "moved" / "flair.nii.gz")}]) == []
+    # as typed, two scans in two folders can have one path
+    for folder, expected in (("moved", []), ("two", [])):
+        monkeypatch.chdir(tmp_path / folder)
+        assert done_by(run_folder(tmp_path), [{"case": "flair", "image": "flair.nii.gz"}]) == expected
+
+
+def test_any_fault_of_a_volume_is_its_own(tmp_path):
+    def transform(entry):
+        if entry["case"] == "bad":
+            raise RuntimeError("MONAI's wrapping") from InputError("bad.nii.gz: at fault; mend it.")
+        if entry["case"] == "unexpected":
+            raise RuntimeError("MONAI's wrapping") from ZeroDivisionError("division\nby zero")
+        return entry
+
+    entries = [scan(tmp_path, name) for name in ("a", "bad", "unexpected", "b")]
+    done_by(run_folder(tmp_path), entries)
+    run = run_folder(tmp_path, overwrite=True)
+    with run.opened():
+        stream = VolumeStream(entries, transform, run, progress=False)
+        assert [item["case"] for item in stream] == ["a", "b"]
+        assert [failure.case for failure in run.failures] == ["bad", "unexpected"]
+    with pytest.raises(InputError) as caught:
+        run.check()
+    first, *listed = str(caught.value).splitlines()
+    assert first == "2 of 4 volumes failed, the others are done:"
+    assert listed[0] == "  bad.nii.gz: at fault; mend it."
+    log = tmp_path / "out" / "errors.log"
+    assert listed[1] == f"  {entries[2]['image']}: ZeroDivisionError: division by zero (see {log})."
+    assert "Traceback" in log.read_text() and "at fault" not in log.read_text()
+
+
+def test_results_of_before_do_not_stay_where_a_case_now_fails(tmp_path):
+    entry = scan(tmp_path, "a")
+    done_by(run_folder(tmp_path), [entry])
+    scan(tmp_path, "a", "no image any more")
+    (tmp_path / "out" / "a" / "corrected.nii.gz").write_text("of the user")
+    run = run_folder(tmp_path)
+    with run.opened():
+        run.claim([entry])
+        run.failed("a", InputError("a.nii.gz: cannot be read; export it again."))
+    assert os.listdir(tmp_path / "out" / "a") == ["corrected.nii.gz"]
+
+
+def test_results_stay_where_only_their_pictures_fail(tmp_path):
+    run = run_folder(tmp_path)
+    with run.opened():
+        run.claim([scan(tmp_path, "a")])
+        run.case("a").write_results([], {"image": "", "made_from": run.made_from("a")}, HEADER)
+        run.failed("a", OSError(28, "No space left on device"))
+    assert (tmp_path / "out" / "a" / "a_statistics.json").exists() and len(run.failures) == 1
+    assert not run.is_finished("a")
+
+
+def test_a_second_run_into_the_folder_is_refused(tmp_path):
+    program = """
+import sys
+from bundle.cases import RunFolder
+with RunFolder(sys.argv[1]).opened():
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("of an earlier run")
+    other = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "out")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert other.stdout.readline() == "begun\n"
+        (tmp_path / "out" / "report.html").write_text("of that run")
+        with pytest.raises(InputError, match="another run is writing there"), run_folder(tmp_path).opened():
+            pass
+        assert (tmp_path / "out" / "report.html").read_text() == "of that run"
+    finally:
+        other.kill()
+        other.wait()
+    # nothing has to be cleared away after a kill
+    with run_folder(tmp_path).opened():
+        assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_names_that_are_too_long_for_a_disk(tmp_path):
+    run = run_folder(tmp_path)
+    entries = [{"case": "p" * 236 + end, "image": str(tmp_path / "x.nii.gz")} for end in "ab"]
+    names = [entry["case"] for entry in run.claim(entries)]
+    assert len(set(names)) == 2 and all(len(name) <= 200 for name in names)
