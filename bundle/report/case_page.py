@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 from PIL import Image
 
 from bundle.cases.case import CaseFolder
@@ -56,7 +55,7 @@ def write_case_page(case: CaseFolder) -> None:
     case.write("page", page)
 
 
-def section_of_page(case: CaseFolder) -> Markup:
-    """The part of the page of a case that tells of the case."""
+def section_of_page(case: CaseFolder) -> str:
+    """The part of the page of a case that tells of the case (HTML)."""
     page = case.file("page").read_text(errors="replace")
-    return Markup(page.partition("<main>")[2].partition("</main>")[0])
+    return page.partition("<main>")[2].partition("</main>")[0]

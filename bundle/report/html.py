@@ -12,7 +12,6 @@ from urllib.parse import quote
 import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
-from markupsafe import Markup
 from monai.engines import IterationEvents
 from torch import nn
 
@@ -29,7 +28,7 @@ def report_page(
     rows: pd.DataFrame,
     run: Mapping[str, Any],
     links: Mapping[str, str],
-    sections: Sequence[Markup] = (),
+    sections: Sequence[str] = (),
     interrupted: bool = False,
     passed_over: Sequence[str] = (),
 ) -> str:
@@ -39,7 +38,7 @@ def report_page(
         rows: of :py:func:`bundle.report.rows.rows_of_run`.
         run: facts about the run, shown as they are.
         links: where the pictures of a case are.
-        sections: of the cases, when their pictures are in this page.
+        sections: of the cases (HTML), when their pictures are in this page.
         interrupted: whether the run was ended before all was done.
         passed_over: sentences about files that were not taken for scans.
     """

@@ -115,7 +115,8 @@ def test_scans_are_segmented_from_another_folder(trained, tmp_path, without_judg
     own = ["--ckpt-path", str(trained / "model.pt"), "--config", without_judge]
     assert main(["segment", *arguments, *own, *SMALL_OPTIONS]) == 0
     said = capsys.readouterr()
-    assert sorted(path.name for path in Path("2024").iterdir()) == [*(f"{i}_flair" for i in range(5)), "report.html"]
+    written = sorted(path.name for path in Path("2024").iterdir())
+    assert written == [*(f"{i}_flair" for i in range(5)), "report.html", "volumes.csv"]
     assert "Engine run" not in said.err and "Report: " in said.out
 
 
