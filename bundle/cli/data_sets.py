@@ -9,7 +9,7 @@ import click
 
 from bundle.cli.commands import CONTEXT, Command, argument, option
 from bundle.cli.options import MODALITIES
-from bundle.cli.types import Existing, Listing, OutputFile, OutputFolder, Share, Text, Whole, Word
+from bundle.cli.types import Existing, Expression, Listing, OutputFile, OutputFolder, Share, Text, Whole, Word
 
 LAYOUTS = ("brats2021", "brats2023", "atlas", "isles2022", "bids", "lgg_flair", "folder")
 KINDS = ("glioma", "stroke", "ms", "small_stroke")
@@ -26,7 +26,7 @@ _LIST = Existing("a datalist (JSON)", file=True)
 @option("--seed", type=Whole(0), default="0", help="Seed of the draw.")
 @option("--workers", type=Whole(1), default="2", help="Scans examined at once.")
 @option("--pattern", type=Text(), default="**/*", help="Which images to take, such as **/*_flair.nii.gz.")
-@option("--patient", type=Text(), default="", help="What of a path names the person, a regular expression.")
+@option("--patient", type=Expression(), default="", help="What of a path names the person, a regular expression.")
 def prepare(**values: Any) -> None:
     """Make the datalist of a downloaded data set.
 

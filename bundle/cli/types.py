@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,19 @@ class Text(click.ParamType):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
+class Expression(Text):
+    """A regular expression."""
+
+    name = "regular expression"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            re.compile(str(value))
+        except re.error as error:
+            self.fail(f"not a regular expression ({error}); give one such as sub-[0-9]+", param, ctx)
         return str(value)
 
 

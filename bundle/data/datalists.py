@@ -149,9 +149,34 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
     for number, entry in enumerate(entries, 1):
         _check_entry(entry, number, f'{path}: split "{split}"', required)
     here = Path(os.path.abspath(file)).parent
+    if "label" in required:
+        check_splits(path)
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
     words = [{key: str(entry[key]) for key in WORDS if entry.get(key)} for entry in entries]
     return with_case_names([{**absolute_paths(entry, here), **said} for entry, said in zip(entries, words)])
+
+
+def check_splits(path: str) -> None:
+    """Refuse a datalist by which a model would be trained, chosen and tested on the same scan.
+
+    Args:
+        path: of a datalist that :py:func:`read_datalist` can read.
+
+    Raises:
+        InputError: when a scan is in two of its splits "training", "validation" and "test".
+    """
+    splits = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    split_of: dict[str, str] = {}
+    for split in ("training", "validation", "test"):
+        for entry in splits.get(split) or []:
+            image = entry.get("image") if isinstance(entry, dict) else None
+            if isinstance(image, str):
+                scan = os.path.realpath(Path(path).absolute().parent / image)
+                if split_of.setdefault(scan, split) != split:
+                    raise InputError(
+                        f'{path}: {image} is in the split "{split_of[scan]}" and in the split "{split}"; '
+                        "take it out of one."
+                    )
 
 
 def training_data(
@@ -180,7 +205,9 @@ def training_data(
     default = folder / "datalist.json"
     # a datalist that the user names has to be there
     if datalist and (Path(datalist) != default or default.is_file()):
-        return read_datalist(datalist, split)
+        entries = read_datalist(datalist, split)
+        check_splits(datalist)
+        return entries
     if not folder.is_dir():
         raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
     subjects: dict[str, list[str]] = {}

@@ -61,9 +61,11 @@ def _examined(root: Path, cases: Sequence[dict[str, str]], notes: Path, workers:
 
 
 def _split_of_patients(
-    root: Path, patients: Sequence[str], validation: float, test: float, seed: int
+    root: Path, patients: Sequence[str], validation: float, test: float | str, seed: int
 ) -> dict[str, str]:
     """The split of each patient: from ``dataset.csv`` where the data set has one, else drawn."""
+    if test == "all":
+        return dict.fromkeys(patients, "test")
     table = root / "dataset.csv"
     if table.is_file():
         with table.open() as file:
@@ -88,7 +90,7 @@ def prepare_dataset(
     output: str,
     modality: str = "flair",
     validation: float = 0.1,
-    test: float = 0.2,
+    test: float | str = 0.2,
     seed: int = 0,
     workers: int = 2,
     pattern: str = "**/*",
@@ -105,7 +107,7 @@ def prepare_dataset(
         validation: patients held out for validation: their number, or below 1 their share. All visits and scans of a
             patient are in one split. A ``dataset.csv`` with the columns patient and split (train, val, test) decides
             instead, where there is one.
-        test: the same for testing.
+        test: the same for testing; "all" puts everybody there, whatever ``validation`` and ``dataset.csv`` say.
         seed: of the draw.
         workers: cases examined at once.
         pattern: which images to take, for instance ``**/*_flair.nii.gz``.

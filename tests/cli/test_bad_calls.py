@@ -258,6 +258,7 @@ def test_calls_of_segment(words, here, capsys):
         ["prepare", "folder", ".", "new.json", "--seed", "x"],
         ["prepare", "folder", ".", "new.json", "--validaton", "1"],
         ["prepare", "folder", ".", "new.json", "extra"],
+        ["prepare", "folder", ".", "new.json", "--patient", "("],
         ["phantom", "file"],
         ["phantom", "new", "--training", "-1"],
         ["phantom", "new", "--patients", "many"],

@@ -174,3 +174,18 @@ def test_no_slice_left(tmp_path):
     entry["label"] = save((simulate_head(0)[0] > 0).astype("uint8"), tmp_path / "all_seg.nii.gz")
     with pytest.raises(InputError, match="no lesion-free slice remains"):
         SliceDataset([entry], slices_transform())
+
+
+def test_a_scan_in_two_splits_is_refused(tmp_path):
+    """Neither trained on nor scored, also where its path is written in another way."""
+    (tmp_path / "a").mkdir()
+    splits = {name: [{"image": f"{name}.nii", "label": "l.nii"}] for name in ("training", "validation", "test")}
+    splits["test"].append({"image": "a/../training.nii", "label": "l.nii"})
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps(splits))
+    for read in (
+        lambda: training_data("", str(path), "training"),
+        lambda: read_datalist(str(path), "test", ("image", "label")),
+    ):
+        with pytest.raises(InputError, match=r'training\.nii is in the split "training" and in the split "test"'):
+            read()

@@ -201,3 +201,14 @@ def test_what_cannot_be_prepared_is_said(tmp_path):
     make("folder", tmp_path / "set", 3)
     with pytest.raises(InputError, match="3 patients cannot give 2 for validation and 1 for test"):
         prepare("folder", tmp_path / "set", validation=2, test=1)
+
+
+def test_everybody_may_be_in_the_test_set(tmp_path):
+    """Also where the data set has a table of splits."""
+    root = tmp_path / "set"
+    for i in range(3):
+        save(IMAGE, root / f"p{i}.nii.gz")
+    (root / "dataset.csv").write_text("patient,split\np0,train\np1,train\np2,val\n")
+    said, datalist = prepare("folder", root, test="all")
+    assert {name: len(entries) for name, entries in datalist.items()} == {"training": 0, "validation": 0, "test": 3}
+    assert "3 test" in said
