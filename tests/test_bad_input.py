@@ -16,6 +16,7 @@ from bundle.preprocessing.brain_mask import BrainMaskd
 from bundle.preprocessing.placing import FieldOfViewd
 from tests.flows import JUDGED, command, run
 from tests.heads import AFFINE, save, simulate_head, write_head
+from tests.limits import PLAUSIBLE
 
 IMAGE, _ = simulate_head(0)
 
@@ -57,7 +58,10 @@ def sentence(transforms: list, data: dict) -> str:
 
 
 def load(data: dict) -> str:
-    return sentence([LoadVolumed(keys=["image", "label"], allow_missing_keys=True), BrainMaskd(keys="image")], data)
+    return sentence(
+        [LoadVolumed(keys=["image", "label"], allow_missing_keys=True), BrainMaskd(keys="image", limits=PLAUSIBLE)],
+        data,
+    )
 
 
 @pytest.mark.parametrize("name", VOLUMES)
@@ -120,12 +124,12 @@ def test_ringing_around_a_brain_does_no_harm(tmp_path):
     turned = ndimage.rotate(IMAGE.astype(np.float32), 5, axes=(0, 1), reshape=False, order=3)
     assert (turned < 0).sum() > 0.05 * (turned > 0).sum()
     image = save(turned, tmp_path / "turned.nii.gz")
-    assert BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": image}))["brain_mask"].any()
+    assert BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")({"image": image}))["brain_mask"].any()
 
 
 def test_a_background_below_zero_does_no_harm(tmp_path):
     image = save(np.where(IMAGE > 0, IMAGE, -1000), tmp_path / "image.nii.gz")
-    data = BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": image}))
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")({"image": image}))
     assert np.array_equal(data["brain_mask"][0], IMAGE > 0)
 
 
@@ -134,7 +138,11 @@ def test_a_brain_larger_than_the_field_of_view(tmp_path):
     path = save(IMAGE, tmp_path / "large.nii.gz", affine)
     mask = save((IMAGE > 0).astype(np.uint8), tmp_path / "mask.nii.gz", affine)
     text = sentence(
-        [LoadVolumed(keys="image"), BrainMaskd(keys="image"), FieldOfViewd(keys=["image", "brain_mask"])],
+        [
+            LoadVolumed(keys="image"),
+            BrainMaskd(keys="image", limits=PLAUSIBLE),
+            FieldOfViewd(keys=["image", "brain_mask"]),
+        ],
         {"image": path, "brain_mask": mask},
     )
     assert "field of view" in text
@@ -270,7 +278,18 @@ def test_training_names_every_unusable_volume(cohort, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not valid JSON"), ("{}", 'split "test"'), ('{"test": [{"label": "x"}]}', "has no image")],
+    [
+        ("{", "not valid JSON"),
+        ('{"test": [{"image": null}]}', "entry 1"),
+        ('{"test": [{"image": "x.nii"}, {"image": ["x.nii", "y.nii"]}]}', "entry 2"),
+        ('{"test": [{"image": "x.nii", "label": NaN}]}', "NaN as label"),
+        ('{"test": [{"image": 5}]}', "5 as image"),
+        ('{"test": ["x.nii"]}', "is no object"),
+        ('{"test": {"image": "x.nii"}}', 'split "test"'),
+        ('["x.nii"]', 'split "test"'),
+        ("{}", 'split "test"'),
+        ('{"test": [{"label": "x"}]}', "has no image"),
+    ],
 )
 def test_datalists(content, said, trained, tmp_path):
     (tmp_path / "list.json").write_text(content)

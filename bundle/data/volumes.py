@@ -97,6 +97,12 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
     except Exception as error:
         # readers raise many kinds of exception, their messages run over many lines
         raise unreadable(path, type(error).__name__) from error
+    warnings = [*scan.warnings]
+    if np.array_equal(scan.affine, np.eye(4)):
+        warnings.append(
+            f"Header: the affine of the {role} is the identity, so its place, sides and voxel size seem never to have "
+            "been recorded; do not trust millilitres and sides."
+        )
     meta = {
         **scan.header,
         "filename_or_obj": str(path),
@@ -104,7 +110,7 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
         "spatial_shape": np.array(scan.voxels.shape),
         "original_channel_dim": float("nan"),
         "space": SpaceKeys.RAS,
-        "read_warnings": "\n".join(scan.warnings),
+        "read_warnings": "\n".join(warnings),
         UNORIENTED: int(not scan.oriented),
     }
     affine = torch.as_tensor(scan.affine, dtype=torch.float64)
@@ -123,6 +129,12 @@ def oriented_array(path: str | Path) -> np.ndarray:
     return np.asarray(read_oriented(path)[0])
 
 
+def half_of_range(mask: Any) -> Any:
+    """Where a mask is above the middle of its range, be that 0 to 1, 0 to 255, or one of probabilities."""
+    lowest, highest = float(mask.min()), float(mask.max())
+    return mask > (0.0 if lowest == highest else (lowest + highest) / 2)
+
+
 def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarray:
     """Where the brain of a case is.
 
@@ -133,7 +145,9 @@ def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarr
     Returns:
         np.ndarray: bool, the shape of ``image``.
     """
-    return oriented_array(statistics["brain_mask"]) > 0 if "brain_mask" in statistics else image > 0
+    if "brain_mask" in statistics:
+        return half_of_range(oriented_array(statistics["brain_mask"]))
+    return image > statistics.get("brain_floor", 0)
 
 
 def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:

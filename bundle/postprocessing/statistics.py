@@ -17,6 +17,8 @@ from monai.transforms import MapTransform
 from skimage import measure
 
 from bundle import __version__
+from bundle.data.scan import UNORIENTED
+from bundle.preprocessing.brain_mask import BRAIN_FLOOR
 from bundle.preprocessing.intensities import BACKGROUND
 
 
@@ -25,20 +27,25 @@ def millilitres_per_voxel(affine: Any) -> float:
     return float(abs(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3]))) / 1000.0
 
 
-def _place(offset: np.ndarray) -> str:
+def _place(offset: np.ndarray, oriented: bool) -> str:
     """Words for an offset in millimetres from the centre of the brain, towards right, anterior and superior."""
+    if not oriented:
+        return "not known"
     words = [("left", "right"), ("posterior", "anterior"), ("inferior", "superior")]
     named = [pair[int(mm > 0)] for pair, mm in zip(words, offset) if abs(mm) > 5]
     return ", ".join(named) or "central"
 
 
-def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.ndarray | None = None) -> dict[str, Any]:
+def lesion_statistics(
+    mask: np.ndarray, affine: np.ndarray, brain_centre: np.ndarray | None = None, oriented: bool = True
+) -> dict[str, Any]:
     """Volume, number, size and place of the lesions of a mask.
 
     Args:
         mask: the lesion mask of a volume, three axes.
         affine: from voxels to world millimetres (right, anterior, superior).
         brain_centre: in world millimetres; with it, places are also given in words.
+        oriented: whether it is known where left and right, front and back are; else no side is named.
 
     Returns:
         dict: ``lesion_ml``, ``lesion_voxels``, ``number_of_components`` and ``components`` (largest
@@ -56,7 +63,7 @@ def lesion_statistics(mask: np.ndarray, affine: np.ndarray, brain_centre: np.nda
             "centre_voxel": [round(float(index), 1) for index in region.centroid],
         }
         if brain_centre is not None:
-            component["place"] = _place(centre - brain_centre)
+            component["place"] = _place(centre - brain_centre, oriented)
         components.append(component)
     components.sort(key=lambda component: -component["voxels"])
     voxels = int((mask > 0).sum())
@@ -87,12 +94,26 @@ class LesionStatisticsd(MapTransform):
 
     Args:
         keys: of the lesion mask, in the grid of the scan.
+        largest_share: of the brain that lesions may take; where they take more, a warning says so.
         image_key: of the preprocessed image.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image") -> None:
+    def __init__(self, keys: KeysCollection, largest_share: float, image_key: str = "image") -> None:
         super().__init__(keys)
+        self.largest_share = largest_share
         self.image_key = image_key
+
+    def _warnings(self, data: Mapping[Hashable, Any], lesion_ml: float) -> list[str]:
+        """What was said of the case, and whether its lesions are too large to be believed."""
+        image = data[self.image_key]
+        said = [sentence for sentence in data.get("warnings", "").split("\n") if sentence]
+        brain_ml = int((torch.as_tensor(image[0]) > BACKGROUND).sum()) * millilitres_per_voxel(image.affine)
+        if lesion_ml > self.largest_share * brain_ml:
+            said.append(
+                f"Lesions take {100 * lesion_ml / brain_ml:.0f} % of the brain, which is hardly possible: look at the "
+                "scan, its contrast (--modality) and its brain mask."
+            )
+        return said
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -108,15 +129,20 @@ class LesionStatisticsd(MapTransform):
         for key in self.key_iterator(d):
             mask = d[key]
             affine = np.asarray(mask.affine, dtype=float)
+            oriented = not int(image.meta.get(UNORIENTED, 0))
+            centre = to_world[:3, :3] @ brain + to_world[:3, 3]
+            lesions = lesion_statistics(np.asarray(mask[0].cpu()), affine, centre, oriented)
+            floor = float(image.meta.get(BRAIN_FLOOR, 0))
             d["statistics"] = {
                 "case": d.get("case", ""),
                 **files,
                 **({"series": d["series"]} if d.get("series") else {}),
-                **lesion_statistics(np.asarray(mask[0].cpu()), affine, to_world[:3, :3] @ brain + to_world[:3, 3]),
+                **({"brain_floor": floor} if floor else {}),
+                **lesions,
                 **_expert(mask, d.get("label")),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),
-                "warnings": [sentence for sentence in d.get("warnings", "").split("\n") if sentence],
+                "warnings": self._warnings(d, lesions["lesion_ml"]),
                 "versions": {
                     "bundle": __version__,
                     "monai": monai.__version__,

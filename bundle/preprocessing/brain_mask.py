@@ -6,32 +6,61 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, Orientation
 from monai.transforms.utils import generate_spatial_bounding_box
 
-from bundle.data.volumes import check_same_grid, read_volume
+from bundle.data.volumes import check_same_grid, half_of_range, read_volume
 from bundle.errors import InputError
+from bundle.preprocessing import plausibility
+from bundle.preprocessing.plausibility import Limits
 
 # meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
 SKULL_ON = "skull_on"
 
-# least number of voxels that are taken for a brain
-FEWEST_BRAIN_VOXELS = 1000
+# meta data of an image whose brain mask was found: the value above which it is brain
+BRAIN_FLOOR = "brain_floor"
 
 
-# interpolation leaves a little below zero around a brain; what is below zero weighs less, of what is above, than this
-LARGEST_NEGATIVE_SHARE = 0.05
+def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
+    """Read the brain mask of an image: cut at half of its range, its axes turned as those of the image.
 
+    Args:
+        path: of the mask.
+        image: 1 x X x Y x Z.
+        limits: of what is plausible.
 
-# a brain is not larger than this, a head is
-LARGEST_BRAIN_ML = 2500.0
+    Returns:
+        MetaTensor: bool, the shape of ``image``.
 
-
-LARGEST_BRAIN_MM = 215.0
+    Raises:
+        InputError: when it lies on another grid, is no mask, everything, or the inverse.
+    """
+    mask = read_volume(path, "brain mask")
+    codes = "".join(nib.aff2axcodes(np.asarray(image.affine, float)))
+    mask = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))(mask)
+    check_same_grid(mask, path, "brain mask", image)
+    values = np.asarray(mask[0])
+    if not plausibility.is_a_mask(values, limits):
+        raise InputError(
+            f"{path}: this is no brain mask, but a label map or a scan; give 1 in the brain and 0 around it, or "
+            "probabilities."
+        )
+    inside = half_of_range(mask)
+    if not inside.any():
+        return inside
+    found = np.asarray(inside[0])
+    if plausibility.edge_share(found) > limits.mask_edge:
+        raise InputError(
+            f"{path}: the brain mask reaches the edges of the volume, so it is everything, or the inverse; "
+            "give 1 in the brain and 0 around it."
+        )
+    return inside
 
 
 class BrainMaskd(MapTransform):
@@ -39,18 +68,20 @@ class BrainMaskd(MapTransform):
 
     Args:
         keys: of the image, loaded and channel first.
+        limits: of what is plausible, see :py:class:`bundle.preprocessing.plausibility.Limits`.
         mask_key: where the mask goes (bool); a path found there is loaded in the place of ``image > 0``.
 
     The data gain ``mask_key`` and ``warnings``, a string with one sentence a line: whatever a reader of the result
     should know, empty when all is well.
 
     Raises:
-        InputError: when there is no brain to be seen, the image is a mask or standardised, or the given mask does not
-            fit it.
+        InputError: when there is no brain to be seen, its size is impossible, the image is a mask, a label map or
+            standardised, or the given mask does not fit it.
     """
 
-    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+    def __init__(self, keys: KeysCollection, limits: Mapping[str, Any], mask_key: str = "brain_mask") -> None:
         super().__init__(keys)
+        self.limits = Limits(**limits)
         self.mask_key = mask_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -58,54 +89,104 @@ class BrainMaskd(MapTransform):
         for key in self.key_iterator(d):
             image = d[key]
             path = image.meta.get("filename_or_obj", "the image")
+            said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
             if given is None:
-                mask = image > 0
+                floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits)
+                image.meta[BRAIN_FLOOR] = floor
+                mask = image > floor
+                if floor:
+                    said.append(
+                        f"Around the brain lie tiny values, as interpolation leaves them: what is below {floor:.3g} "
+                        "was taken for background."
+                    )
             else:
-                mask = read_volume(given, "brain mask")
-                check_same_grid(mask, given, "brain mask", image)
-                mask = mask > 0
+                mask = given_mask(given, image, self.limits)
             count = int(mask.sum())
-            if count < FEWEST_BRAIN_VOXELS:
+            if count < self.limits.fewest_voxels:
                 raise InputError(
-                    f"{path}: only {count} voxels of brain (at least {FEWEST_BRAIN_VOXELS} are needed); give a "
+                    f"{path}: only {count} voxels of brain (at least {self.limits.fewest_voxels} are needed); give a "
                     "skull-stripped image with positive intensities in the brain, or a brain mask."
                 )
             # a constant below zero around the brain does no harm
             self._check_intensities(image, mask, mask if given is not None else image > image.min(), path)
+            said += self._size_warnings(image, mask, given, path)
             d[self.mask_key] = mask
-            skull = "" if given is not None else self._skull_warning(mask)
-            mask.meta[SKULL_ON] = int(bool(skull))
-            d["warnings"] = "\n".join(filter(None, (d.get("warnings", ""), skull)))
+            d["warnings"] = "\n".join(filter(None, said))
         return d
 
-    @staticmethod
-    def _check_intensities(image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str) -> None:
-        """Refuse a mask, and a standardised image, where zero lies amid the brain: its negative voxels tell."""
+    def _check_intensities(self, image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str) -> None:
+        """Refuse a mask, a label map, and a standardised image, where zero lies amid the brain."""
         lowest, highest = float(image[mask].min()), float(image[mask].max())
         if lowest == highest:
             raise InputError(
                 f"{path}: every voxel of the brain is {highest:g}, so this seems to be a mask and no scan; give the "
                 "scan, or leave the file out by --pattern or a datalist."
             )
+        voxels, brain = np.asarray(image[0]), np.asarray(mask[0])
+        number = plausibility.number_of_values(voxels[brain], self.limits.fewest_values)
+        flat = plausibility.flat_share(voxels, brain)
+        if number < self.limits.fewest_values or flat > self.limits.flat_share:
+            raise InputError(
+                f"{path}: the brain has {number} different values, and {100 * flat:.0f} % of neighbours have the same "
+                "one, so this seems to be a label map and no scan; give the scan, or leave the file out."
+            )
         below, above = (image[part].double().sum() for part in ((image < 0) & counted, (image > 0) & mask))
         share = float(-below / above)
-        if share > LARGEST_NEGATIVE_SHARE:
+        if share > self.limits.negative_share:
             raise InputError(
                 f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
                 "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
             )
 
-    @staticmethod
-    def _skull_warning(mask: MetaTensor) -> str:
-        """One sentence when what is not zero is too large for a brain."""
-        spacing = affine_to_spacing(mask.affine)
-        millilitres = float(mask.sum()) * float(torch.as_tensor(spacing).prod()) / 1000.0
+    def _size_warnings(self, image: MetaTensor, mask: MetaTensor, given: str | None, path: str) -> list[str]:
+        """Sentences about a brain of a doubtful size or place.
+
+        Raises:
+            InputError: when the size is impossible.
+        """
+        limits = self.limits
+        spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
+        millilitres = float(mask.sum()) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
         start, end = generate_spatial_bounding_box(mask, lambda x: x > 0)
-        length = max((e - s) * float(mm) for s, e, mm in zip(start, end, spacing))
-        if millilitres <= LARGEST_BRAIN_ML and length <= LARGEST_BRAIN_MM:
-            return ""
-        return (
-            f"THE SKULL SEEMS TO BE STILL ON: {millilitres:.0f} ml, {length:.0f} mm long, are not zero. "
-            "The result is not to be trusted; strip the skull, or give a brain mask."
-        )
+        length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+        if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
+            reason = plausibility.likely_unit(length, (limits.brain_mm[0], limits.head_mm))
+            raise InputError(
+                f"{path}: the brain is {length:.3g} mm long by the header, which no human brain is: {reason}; correct "
+                "the header, or give the whole brain."
+            )
+        said = []
+        mask.meta[SKULL_ON] = 0
+        if given is None:
+            voxels = np.asarray(image[0])
+            ring = plausibility.dark_ring(voxels, spacing)
+            if millilitres > limits.head_ml or length > limits.head_mm or ring < limits.dark_ring:
+                mask.meta[SKULL_ON] = 1
+                return [
+                    f"THE SKULL SEEMS TO BE STILL ON: {millilitres:.0f} ml, {length:.0f} mm long, are not zero"
+                    + (
+                        f", and below the surface lies a dark ring ({100 * ring:.0f} %)"
+                        if ring < limits.dark_ring
+                        else ""
+                    )
+                    + ". The result is not to be trusted; strip the skull, or give a brain mask."
+                ]
+        else:
+            dark = plausibility.dark_share(np.asarray(image[0]), np.asarray(mask[0]))
+            if dark > limits.mask_empty:
+                raise InputError(
+                    f"{given}: the image shows nothing in {100 * dark:.0f} % of the brain mask; give the mask of this "
+                    "image, on its grid."
+                )
+            if dark > limits.mask_dark:
+                said.append(
+                    f"The image shows no tissue in {100 * dark:.0f} % of the brain mask: it may lie elsewhere than the "
+                    "brain; look at its outline."
+                )
+        if not limits.brain_ml[0] <= millilitres <= limits.brain_ml[1]:
+            said.append(
+                f"The brain has {millilitres:.0f} ml, those of adults have {limits.brain_ml[0]:g} to "
+                f"{limits.brain_ml[1]:g}: the scan shows a part of it, or the brain mask or the voxel size is wrong."
+            )
+        return said

@@ -15,6 +15,7 @@ from bundle.preprocessing.intensities import BACKGROUND, ClearBackgroundd, Norma
 from bundle.preprocessing.lesion_free_slices import LesionFreeSlicesd
 from bundle.preprocessing.placing import FieldOfViewd
 from tests.heads import AFFINE, save, simulate_head, write_head
+from tests.limits import PLAUSIBLE
 
 IMAGE, LESION = simulate_head(4, lesion=True)
 
@@ -72,7 +73,8 @@ def test_placement_with_anisotropic_voxels(spacing, tmp_path):
     brain = ((places - 75) ** 2).sum(axis=0) < 70**2
     ball = ((places - np.array([60, 85, 70]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0) < 25**2
     transform = preprocessing()
-    path = save(np.where(brain, 100 + 100 * ball, 0).astype(np.int16), tmp_path / "scan.nii.gz", affine)
+    texture = np.random.RandomState(0).randint(-15, 15, shape)
+    path = save(np.where(brain, 100 + 100 * ball + texture, 0).astype(np.int16), tmp_path / "scan.nii.gz", affine)
     data = transform({"image": path})
     data["pred"] = (data["image"] > 150 / data["image"].meta["intensity_high"] * 6 - 3).float()
     back = InvertLinearlyd(keys="pred", orig_keys="image", transform=transform, nearest_interp=False)(data)["pred"]
@@ -93,7 +95,9 @@ def test_inverting_leaves_the_image_as_it_was(tmp_path):
 
 def test_intensities_follow_the_paper(tmp_path):
     data = {"image": save(IMAGE, tmp_path / "scan.nii.gz")}
-    data = NormalizeBrainIntensityd(keys="image")(BrainMaskd(keys="image")(LoadVolumed(keys="image")(data)))
+    data = NormalizeBrainIntensityd(keys="image")(
+        BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")(data))
+    )
     high = np.percentile(IMAGE[IMAGE > 0], 90)
     assert np.allclose(data["image"][0], (IMAGE - high / 2) / high * 6, atol=1e-4)
     assert (data["image"][0][torch.as_tensor(IMAGE == 0)] == BACKGROUND).all()
@@ -127,7 +131,9 @@ def test_a_head_with_its_brain_mask_gives_what_the_stripped_head_gives(tmp_path)
 def test_field_of_view_is_centred_on_the_brain(tmp_path):
     """A brain at the edge of the scan is neither cut nor left at the edge."""
     moved = np.roll(np.pad(IMAGE, ((0, 60), (0, 0), (0, 0))), 60, axis=0)
-    data = BrainMaskd(keys="image")(LoadVolumed(keys="image")({"image": save(moved, tmp_path / "scan.nii.gz")}))
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(
+        LoadVolumed(keys="image")({"image": save(moved, tmp_path / "scan.nii.gz")})
+    )
     data = FieldOfViewd(keys=["image", "brain_mask"], millimetres=180)(data)
     assert data["image"].shape == (1, 60, 60, IMAGE.shape[2])
     assert int((data["image"] > 0).sum()) == int((IMAGE > 0).sum())
@@ -137,7 +143,7 @@ def test_field_of_view_is_centred_on_the_brain(tmp_path):
 
 def test_lesion_free_slices(tmp_path):
     entry = write_head(tmp_path, "patient", 4, lesion=True)
-    data = BrainMaskd(keys="image")(LoadVolumed(keys=["image", "label"])(entry))
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys=["image", "label"])(entry))
     lesion = np.flatnonzero(LESION.any(axis=(0, 1)))
     area = (IMAGE > 0).sum(axis=(0, 1))
     for margin in (0, 2):

@@ -1,0 +1,173 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Whether what is taken for a scan, its brain or its brain mask can be one: array logic, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+
+class Limits(NamedTuple):
+    """Where a scan or its brain stops being plausible; the configs give the numbers.
+
+    Attributes:
+        fewest_voxels: fewer are no brain.
+        negative_share: what is below zero weighs at most so much of what is above, else the image is standardised.
+        fewest_values: a scan has at least so many different values in the brain, a label map has fewer.
+        flat_share: at most so many neighbours along every axis have the same value, in a label map more have.
+        tiny_share: more tiny values than this share of the brain are what an interpolation leaves around it.
+        tiny: values below this share of the brain's 90th percentile are tiny.
+        head_ml: more is no brain, but a head.
+        head_mm: longer is no brain, but a head.
+        dark_ring: a ring 6 to 16 mm below the surface that is darker than this share of the inside is a skull.
+        brain_ml: smallest and largest volume of an adult's brain; beyond is said.
+        brain_mm: shortest and longest extent; beyond, the header is wrong.
+        mask_grey: voxels of middle values of a brain mask are at most this share of its bright ones.
+        mask_flat: at most so many neighbours of middle values have the same one; in a label map more have.
+        mask_edge: at most this share of the volume's edges is in the brain, in an inverse mask more is.
+        mask_dark: at most this share of the mask shows no tissue, else it lies elsewhere.
+        mask_empty: more of the mask without tissue than this, and it is not the mask of the image.
+    """
+
+    fewest_voxels: int
+    negative_share: float
+    fewest_values: int
+    flat_share: float
+    tiny_share: float
+    tiny: float
+    head_ml: float
+    head_mm: float
+    dark_ring: float
+    brain_ml: Sequence[float]
+    brain_mm: Sequence[float]
+    mask_grey: float
+    mask_flat: float
+    mask_edge: float
+    mask_dark: float
+    mask_empty: float
+
+
+# a voxel darker than this share of the 98th percentile shows air, bone or liquid
+TISSUE = 0.1
+
+# the ring in which a skull is looked for, in mm below the surface, and from where on the inside counts
+_RING_MM = (6.0, 9.0, 12.0, 16.0)
+_INSIDE_MM = 25.0
+_COARSE_MM = 3.0
+
+
+def _some_of(values: np.ndarray) -> np.ndarray:
+    """About a hundred thousand of many values."""
+    return values[:: max(1, values.size // 100_000)]
+
+
+def number_of_values(values: np.ndarray, enough: int) -> int:
+    """How many different values there are; counting stops when there are ``enough``."""
+    few = len(np.unique(_some_of(values)))
+    return few if few >= enough else len(np.unique(values))
+
+
+def flat_share(image: np.ndarray, brain: np.ndarray) -> float:
+    """The share of neighbours in the brain that have the same value, along the axis where they are the fewest.
+
+    The most frequent value does not count: it can be that of the air.
+
+    Args:
+        image: three axes.
+        brain: bool, its shape.
+    """
+    values, counts = np.unique(_some_of(image[brain]), return_counts=True)
+    brain = brain & (image != values[counts.argmax()]) if len(values) else brain
+    shares = [1.0]
+    for axis, size in enumerate(image.shape):
+        if size > 1:
+            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
+            both = high[1:] & high[:-1]
+            if both.any():
+                shares.append(float((low[1:] == low[:-1])[both].mean()))
+    return min(shares)
+
+
+def tiny_floor(image: np.ndarray, limits: Limits) -> float:
+    """The value up to which all is background: 0, or more where interpolation left tiny values around the brain."""
+    largest = float(image.max())
+    if largest <= 0:
+        return 0.0
+    floor = limits.tiny * float(np.percentile(image[image > 0.01 * largest], 90))
+    tiny, above = int(((image > 0) & (image <= floor)).sum()), int((image > floor).sum())
+    return floor if tiny > limits.tiny_share * above else 0.0
+
+
+def dark_ring(image: np.ndarray, spacing: Sequence[float]) -> float:
+    """How dark the darkest ring some millimetres below the surface is, as a share of the inside: dark in a skull.
+
+    Args:
+        image: three axes, 0 or nearly so in the air.
+        spacing: of its voxels in mm.
+
+    Returns:
+        float: 1.0 where there is no inside.
+    """
+    steps = [max(1, int(_COARSE_MM / mm)) for mm in spacing]
+    coarse = image[tuple(slice(None, None, step) for step in steps)]
+    spacing = [mm * step for mm, step in zip(spacing, steps)]
+    if not (coarse > 0).any():
+        return 1.0
+    tissue = coarse > TISSUE * np.percentile(coarse[coarse > 0], 98)
+    labels, number = ndimage.label(tissue)
+    if number > 1:
+        tissue = labels == 1 + int(np.argmax(ndimage.sum_labels(tissue, labels, range(1, number + 1))))
+    thick = int(np.argmax(spacing))
+    filled = np.stack([ndimage.binary_fill_holes(part) for part in np.moveaxis(tissue, thick, 0)], axis=thick)
+    depth = ndimage.distance_transform_edt(filled, sampling=spacing)
+    inside = coarse[depth > _INSIDE_MM]
+    if inside.size < 100:
+        return 1.0
+    rings = [coarse[(depth > a) & (depth <= b)] for a, b in pairwise(_RING_MM)]
+    return min(float(np.median(ring)) for ring in rings if ring.size) / float(np.median(inside))
+
+
+def likely_unit(millimetres: float, plausible: Sequence[float]) -> str:
+    """What a wrong length may come from, in words."""
+    for factor, unit in ((1000.0, "metres"), (10.0, "centimetres"), (0.001, "micrometres"), (0.1, "tenths of mm")):
+        if plausible[0] <= millimetres * factor <= plausible[1]:
+            return f"the header seems to have it in {unit}"
+    return "the size of the voxels in the header is wrong, or much is missing"
+
+
+def is_a_mask(values: np.ndarray, limits: Limits) -> bool:
+    """Whether values are those of a mask, whose edge may be smooth, and not those of a label map or a scan.
+
+    Args:
+        values: three axes.
+        limits: of what is plausible.
+    """
+    lowest, highest = float(values.min()), float(values.max())
+    size = highest - lowest
+    grey = (values > lowest + 0.1 * size) & (values < highest - 0.1 * size)
+    share = float(grey.sum()) / max(1, int((values > lowest + 0.5 * size).sum()))
+    if share > limits.mask_grey:
+        return False
+    return share < 0.1 * limits.mask_grey or flat_share(values, grey) <= limits.mask_flat
+
+
+def edge_share(mask: np.ndarray) -> float:
+    """The share of the voxels along the twelve edges of a volume that are in a mask (bool, three axes)."""
+    at_limit = np.zeros(mask.shape, np.uint8)
+    for axis, size in enumerate(mask.shape):
+        index = [slice(None)] * 3
+        for place in (0, size - 1):
+            index[axis] = place
+            at_limit[tuple(index)] |= np.uint8(1 << axis)
+    edges = np.isin(at_limit, (3, 5, 6, 7))
+    return float(mask[edges].mean())
+
+
+def dark_share(image: np.ndarray, mask: np.ndarray) -> float:
+    """The share of a mask (bool) in which the image shows no tissue."""
+    values = image[mask]
+    return float((values <= TISSUE * max(0.0, float(np.percentile(values, 98)))).mean())

@@ -1,0 +1,157 @@
+"""What is taken for a brain: given masks of all kinds, implausible scans, and what interpolation leaves around."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bundle.data.loading import LoadVolumed
+from bundle.errors import InputError
+from bundle.preprocessing.brain_mask import SKULL_ON, BrainMaskd
+from tests import heads
+from tests.heads import SHAPE, save, simulate_head
+from tests.limits import PLAUSIBLE
+
+# of about a litre
+AFFINE = heads.AFFINE @ np.diag([1.1, 1.1, 1.1, 1])
+IMAGE, _ = simulate_head(0)
+# with air around it
+BRAIN = np.pad(IMAGE > 0, ((0, 0), (0, 0), (2, 2)))
+SCAN = np.pad(IMAGE, ((0, 0), (0, 0), (2, 2)))
+
+
+def load(folder, image=SCAN, mask=None, affine=AFFINE, mask_affine=None):
+    data = {"image": save(image, folder / "image.nii.gz", affine)}
+    if mask is not None:
+        data["brain_mask"] = save(mask, folder / "mask.nii.gz", affine if mask_affine is None else mask_affine)
+    return BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")(data))
+
+
+def said(folder, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        load(folder, **options)
+    text = str(caught.value)
+    assert "\n" not in text and text.endswith(".") and ";" in text
+    return text
+
+
+def head() -> np.ndarray:
+    """The brain with air around it that is not zero."""
+    return np.where(BRAIN, SCAN, np.random.RandomState(1).randint(1, 9, SCAN.shape)).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        BRAIN.astype(np.uint8),
+        255 * BRAIN.astype(np.uint8),
+        BRAIN + np.random.RandomState(0).uniform(1e-9, 1e-6, BRAIN.shape).astype(np.float32),
+        np.where(BRAIN, 0.9, 0.2).astype(np.float32),
+        (1000 * np.where(BRAIN, 1.04, -0.04)).astype(np.int16),
+    ],
+)
+def test_masks_are_cut_at_half_of_their_range(mask, tmp_path):
+    data = load(tmp_path, head(), mask)
+    assert np.array_equal(data["brain_mask"][0], BRAIN) and data["warnings"] == ""
+
+
+def test_a_smooth_mask_is_cut_where_the_brain_ends(tmp_path):
+    smooth = ndimage.gaussian_filter(BRAIN.astype(np.float32), 0.7)
+    found = np.asarray(load(tmp_path, head(), smooth)["brain_mask"][0])
+    assert 2 * (found & BRAIN).sum() / (found.sum() + BRAIN.sum()) > 0.98
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("flips", [(), (0,), (1, 2)])
+def test_a_mask_whose_axes_differ_is_turned(axes, flips, tmp_path):
+    affine = AFFINE[:, [*axes, 3]].copy()
+    mask = BRAIN.transpose(axes).astype(np.uint8)
+    # not symmetric, so that a wrong turn shows
+    mask[tuple(slice(0, size // 2) if axes[i] == 1 else slice(None) for i, size in enumerate(mask.shape))] = 0
+    wanted = BRAIN.copy()
+    wanted[:, : SHAPE[1] // 2] = False
+    for axis in flips:
+        mask = np.flip(mask, axis)
+        affine[:3, 3] += affine[:3, axis] * (mask.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    found = load(tmp_path, head(), mask, mask_affine=affine)["brain_mask"]
+    assert np.array_equal(found[0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.ones(SCAN.shape, np.uint8), "everything, or the inverse"),
+        ((~BRAIN).astype(np.uint8), "everything, or the inverse"),
+        (np.where(BRAIN, 1 + np.indices(SCAN.shape)[0] // 10, 0).astype(np.int16), "label map"),
+        (
+            np.where(BRAIN, np.linspace(20, 200, SHAPE[1])[:, None] + SCAN % 40, 0).astype(np.int16),
+            "label map or a scan",
+        ),
+        (np.roll(BRAIN, 24, axis=0).astype(np.uint8), "shows nothing in"),
+        (np.zeros(SCAN.shape, np.uint8), "voxels of brain"),
+    ],
+)
+def test_masks_of_something_else_are_refused(mask, words, tmp_path):
+    assert words in said(tmp_path, mask=mask)
+
+
+def test_a_mask_that_lies_aside_is_said(tmp_path):
+    assert "no tissue in" in load(tmp_path, head(), np.roll(BRAIN, 9, axis=0).astype(np.uint8))["warnings"]
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(0.001, "metres"), (0.1, "centimetres"), (1000, "micrometres")])
+def test_a_brain_of_an_impossible_size(scale, unit, tmp_path):
+    text = said(tmp_path, affine=AFFINE @ np.diag([scale, scale, scale, 1]))
+    assert unit in text and "mm long" in text
+
+
+def test_a_small_brain_is_said(tmp_path):
+    assert "those of adults have 900 to 2000" in load(tmp_path, affine=AFFINE @ np.diag([0.7, 0.7, 0.7, 1]))["warnings"]
+    assert load(tmp_path)["warnings"] == ""
+
+
+def test_one_slice_is_a_scan(tmp_path):
+    fine = ndimage.zoom(IMAGE[:, :, 6].astype(np.float32), 2, order=1)[..., None].astype(np.int16)
+    data = load(tmp_path, fine, affine=AFFINE @ np.diag([0.5, 0.5, 1, 1]))
+    assert data["brain_mask"].shape == (1, *fine.shape) and "a part of it" in data["warnings"]
+
+
+def test_label_maps_are_no_scans(tmp_path):
+    few = np.where(BRAIN, np.random.RandomState(0).choice([3, 41, 77], SCAN.shape), 0).astype(np.int16)
+    assert "3 different values" in said(tmp_path, image=few)
+    parcels = np.indices(SCAN.shape) // np.array([7, 8, 4]).reshape(3, 1, 1, 1)
+    many = np.where(BRAIN, 1000 + parcels[0] + 10 * parcels[1] + 100 * parcels[2], 0).astype(np.int16)
+    assert len(np.unique(many)) > 50 and "label map" in said(tmp_path, image=many)
+    coarse = np.where(BRAIN, SCAN // 12 * 12 + 1, 0).astype(np.int16)
+    assert "different values" in said(tmp_path, image=coarse)
+
+
+@pytest.mark.parametrize("order", [2, 3, 5])
+def test_tiny_values_around_a_brain_are_no_brain(order, tmp_path):
+    turned = ndimage.rotate(SCAN.astype(np.float32), 8, axes=(0, 1), reshape=False, order=order)
+    brain = ndimage.rotate(BRAIN.astype(np.float32), 8, axes=(0, 1), reshape=False, order=1) > 0.5
+    data = load(tmp_path, turned)
+    found = np.asarray(data["brain_mask"][0])
+    assert (turned > 0).sum() > 1.2 * brain.sum() and "tiny values" in data["warnings"]
+    assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.95
+
+
+def test_dark_voxels_of_a_clean_brain_stay_brain(tmp_path):
+    """Liquor is dark in FLAIR: without ringing, every voxel above zero is brain."""
+    image = SCAN.copy()
+    image[20:30, 25:32, 6] = 1
+    data = load(tmp_path, image)
+    assert np.array_equal(data["brain_mask"][0], image > 0) and data["warnings"] == ""
+
+
+def test_a_skull_is_known_by_its_ring(tmp_path):
+    """A head with air of zero and less than 2500 ml: bright skin, a dark skull, the brain."""
+    x, y, z = (np.linspace(-1, 1, size) for size in (70, 80, 34))
+    radius = np.sqrt((x[:, None, None] / 0.9) ** 2 + (y[:, None] / 0.9) ** 2 + (z / 0.95) ** 2)
+    noise = np.random.RandomState(0).randint(0, 20, radius.shape)
+    image = np.select([radius < 0.8, radius < 0.92, radius < 1], [100 + noise, 10 + noise, 150 + noise], 0)
+    affine = AFFINE @ np.diag([2.4 / 3, 2.4 / 3, 4.5 / 6, 1])
+    data = load(tmp_path, image.astype(np.int16), affine=affine)
+    assert int(data["brain_mask"].meta[SKULL_ON]) == 1 and "dark ring" in data["warnings"]
+    stripped = load(tmp_path, np.where(radius < 0.8, image, 0).astype(np.int16), affine=affine)
+    assert int(stripped["brain_mask"].meta[SKULL_ON]) == 0
