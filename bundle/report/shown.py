@@ -62,40 +62,42 @@ def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
 
 
 def shown(
-    image: np.ndarray,
-    brain: np.ndarray,
-    spacing: Sequence[float],
     volume: Callable[[str], np.ndarray],
+    brain_of: Callable[[np.ndarray], np.ndarray],
+    spacing: Sequence[float],
     label: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
 ) -> Shown:
     """Cut what is shown out of the volumes of a case.
 
     Args:
-        image: W x H x D, axes towards left, posterior and superior, as all volumes here.
-        brain: where it is (bool).
+        volume: gives "mask", "image", "error", "reconstruction" and "iterations", W x H x D, axes towards left,
+            posterior and superior; each is asked for once, and let go before the next.
+        brain_of: from the image to where the brain is (bool).
         spacing: millimetres per voxel.
-        volume: gives "mask", "error", "reconstruction" and "iterations"; asked for one after the other, so that only
-            one of them is in memory.
         label: the expert's mask.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
     """
     mask = volume("mask") > 0
+    image = volume("image")
+    brain = brain_of(image)
     numbers = chosen_slices(mask, brain) if numbers is None else list(numbers)
     box = (*_box(brain, spacing), numbers)
+    white = float(np.percentile(image[brain], 99.5))
+    mask, image = mask[box], image[box]
     error = volume("error")
     brightest = float(np.percentile(error[brain], 99.8))
     error = error[box]
     return Shown(
         numbers,
-        image[box],
-        mask[box],
+        image,
+        mask,
         error,
         volume("reconstruction")[box],
         volume("iterations")[box],
         None if label is None else label[box],
         (float(spacing[0]), float(spacing[1])),
-        float(np.percentile(image[brain], 99.5)),
+        white,
         brightest,
     )
 
@@ -103,5 +105,9 @@ def shown(
 def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     """What is shown of a case that is finished, with the expert's mask where the run knew it."""
     scan = case.scan()
-    image = np.asarray(scan[0])
-    return shown(image, case.brain(image), [float(mm) for mm in scan.pixdim], case.volume, case.label(), numbers)
+    spacing = [float(mm) for mm in scan.pixdim]
+    read = {"image": np.asarray(scan[0])}
+    del scan
+    return shown(
+        lambda name: read.pop(name) if name in read else case.volume(name), case.brain, spacing, case.label(), numbers
+    )

@@ -19,7 +19,7 @@ def volumes(lesion: bool = True) -> dict[str, np.ndarray]:
 
 def seen(lesion: bool = True) -> Shown:
     v = volumes(lesion)
-    return shown(v["image"], v["image"] > 0, (2.0, 1.0, 3.0), v.__getitem__)
+    return shown(v.__getitem__, lambda image: image > 0, (2.0, 1.0, 3.0))
 
 
 def test_slices_that_matter():
