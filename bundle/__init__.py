@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 
 def segment(scan: Any, affine: Any = None, brain_mask: Any = None, **settings: Any) -> Any:

@@ -166,7 +166,7 @@ def test_inference_writes_everything_on_the_grid_of_the_scan(trained, tmp_path):
     assert refinement["threshold"] == pytest.approx(float(torch.load(trained / "model.pt")["threshold"]))
     assert len(refinement["mask_ml_by_iteration"]) == refinement["iterations"]
     assert refinement["mask_ml_by_iteration"] == sorted(refinement["mask_ml_by_iteration"], reverse=True)
-    assert statistics["warnings"] == [] and statistics["versions"]["bundle"] == "0.4.0"
+    assert statistics["warnings"] == [] and statistics["versions"]["bundle"] == bundle.__version__
     report = (tmp_path / "out" / "report.html").read_text()
     assert "Not a medical device" in report and "patient_flair" in report
     assert not list((tmp_path / "out").glob(".*"))

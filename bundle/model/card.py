@@ -15,8 +15,12 @@ CARD = "_extra_state"
 
 
 def card_tensor(card: Mapping[str, Any]) -> Tensor:
-    """A card as uint8, the bytes of its JSON: loading a state dict of tensors runs no code."""
-    return torch.tensor(list(json.dumps(dict(card)).encode()), dtype=torch.uint8)
+    """A card as uint8, the bytes of its JSON: loading a state dict of tensors runs no code.
+
+    Numbers are written as floating-point ones, so that the same setting gives the same card however it was typed.
+    """
+    plain = {name: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for name, v in card.items()}
+    return torch.tensor(list(json.dumps(plain).encode()), dtype=torch.uint8)
 
 
 def read_card(state: Mapping[str, Tensor]) -> dict[str, Any]:
