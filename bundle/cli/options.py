@@ -74,6 +74,7 @@ OPTIONS = {
     # the method
     "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),
     "start_fraction": Option(Number(above=0, high=1), "share of the brain's pixels that the first mask hides"),
+    "largest_lesion_share": Option(Number(above=0, high=1), "share of the brain above which lesions are warned of"),
     "score_sigma": Option(Number(above=0), "pixels over which the intensity of the judge's score is smoothed"),
     "score_limit": Option(Number(above=0), "interquartile ranges above which a brighter pixel scores no higher"),
     "median_radius": Option(Whole(0), "voxels around each whose median becomes its score"),

@@ -25,6 +25,7 @@ RANGES = {
     "max_iterations": ("0", "-3", "1.5"),
     "smallest_share": ("-1", "2"),
     "small_lesion": ("-5",),
+    "largest_lesion_share": ("0", "25"),
     "score_sigma": ("-1",),
     "score_limit": ("0",),
     "median_radius": ("-1", "0.5"),
