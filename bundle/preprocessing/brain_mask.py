@@ -97,8 +97,8 @@ class BrainMaskd(MapTransform):
                 mask = image > floor
                 if floor:
                     said.append(
-                        f"Around the brain lie tiny values, as interpolation leaves them: what is below {floor:.3g} "
-                        "was taken for background."
+                        f"Tiny values (interpolation, noise) lie around the brain: what is below {floor:.3g} was "
+                        "taken for background."
                     )
             else:
                 mask = given_mask(given, image, self.limits)

@@ -132,7 +132,7 @@ def test_tiny_values_around_a_brain_are_no_brain(order, tmp_path):
     brain = ndimage.rotate(BRAIN.astype(np.float32), 8, axes=(0, 1), reshape=False, order=1) > 0.5
     data = load(tmp_path, turned)
     found = np.asarray(data["brain_mask"][0])
-    assert (turned > 0).sum() > 1.2 * brain.sum() and "tiny values" in data["warnings"]
+    assert (turned > 0).sum() > 1.2 * brain.sum() and "Tiny values" in data["warnings"]
     assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.95
 
 
