@@ -59,7 +59,10 @@ def sentence(transforms: list, data: dict) -> str:
 
 def load(data: dict) -> str:
     return sentence(
-        [LoadVolumed(keys=["image", "label"], allow_missing_keys=True), BrainMaskd(keys="image", limits=PLAUSIBLE)],
+        [
+            LoadVolumed(keys=["image", "label"], allow_missing_keys=True),
+            BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never"),
+        ],
         data,
     )
 
@@ -124,12 +127,14 @@ def test_ringing_around_a_brain_does_no_harm(tmp_path):
     turned = ndimage.rotate(IMAGE.astype(np.float32), 5, axes=(0, 1), reshape=False, order=3)
     assert (turned < 0).sum() > 0.05 * (turned > 0).sum()
     image = save(turned, tmp_path / "turned.nii.gz")
-    assert BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")({"image": image}))["brain_mask"].any()
+    assert BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(LoadVolumed(keys="image")({"image": image}))[
+        "brain_mask"
+    ].any()
 
 
 def test_a_background_below_zero_does_no_harm(tmp_path):
     image = save(np.where(IMAGE > 0, IMAGE, -1000), tmp_path / "image.nii.gz")
-    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")({"image": image}))
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(LoadVolumed(keys="image")({"image": image}))
     assert np.array_equal(data["brain_mask"][0], IMAGE > 0)
 
 
@@ -140,7 +145,7 @@ def test_a_brain_larger_than_the_field_of_view(tmp_path):
     text = sentence(
         [
             LoadVolumed(keys="image"),
-            BrainMaskd(keys="image", limits=PLAUSIBLE),
+            BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never"),
             FieldOfViewd(keys=["image", "brain_mask"]),
         ],
         {"image": path, "brain_mask": mask},

@@ -20,8 +20,9 @@ from bundle.errors import InputError
 from bundle.files import write_whole
 
 # of every voxel of the scan: lesion or not (0, 1); squared error of the last reconstruction; that reconstruction, with
-# the scan's intensities; iterations for which the voxel was hidden; error of the initial network; lesion score
-VOLUMES = ("mask", "error", "reconstruction", "iterations", "initial_error", "score")
+# the scan's intensities; iterations for which the voxel was hidden; error of the initial network; lesion score; brain
+# or not, where the skull was taken off
+VOLUMES = ("mask", "error", "reconstruction", "iterations", "initial_error", "score", "brain_mask")
 
 # what the runs of this bundle, of whatever kind, write of a case, and the endings of the files
 FILES = {
@@ -112,7 +113,12 @@ class CaseFolder:
 
     def brain(self, scan: np.ndarray) -> np.ndarray:
         """Where the brain is (bool), ``scan`` being the voxels of :py:meth:`scan`."""
-        return oriented_brain(self.statistics(), scan)
+        found = self.found_brain()
+        return oriented_brain(self.statistics(), scan) if found is None else found
+
+    def found_brain(self) -> np.ndarray | None:
+        """The brain (bool) where the run took the skull off, else None."""
+        return self.volume("brain_mask") > 0 if self.file("brain_mask").is_file() else None
 
     def label(self) -> np.ndarray | None:
         """The expert's mask (bool), None where the run did not know one."""

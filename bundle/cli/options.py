@@ -47,6 +47,9 @@ OPTIONS = {
     "brain_mask_pattern": Option(
         Text(), "brain mask of each scan, from its folder, such as {name}_brain.nii.gz; {name} is the scan's name"
     ),
+    "skull_strip": Option(
+        Word(("auto", "always", "never")), "take the skull off: of what seems to be a head, always, or never"
+    ),
     "series": Option(Text(), "which DICOM series of a folder: number in the list shown, UID or description"),
     "dataset_dir": Option(Existing("a folder of scans", file=False), "folder of scans"),
     "datalist": Option(Existing("a datalist (JSON)", file=True), "datalist (JSON) that names the scans"),

@@ -26,15 +26,28 @@ EVALUATION = ("inference", "evaluate")
 @argument("scans", nargs=-1, type=Existing("a scan, or of a folder of scans"))
 @run_options(
     INFERENCE,
-    often=("output_dir", "brain_mask", "brain_mask_pattern", "modality", "pattern", "ckpt_path", "device", "datalist"),
+    often=(
+        *(
+            "output_dir",
+            "skull_strip",
+            "brain_mask",
+            "brain_mask_pattern",
+            "modality",
+            "pattern",
+            "ckpt_path",
+            "device",
+        ),
+        "datalist",
+    ),
     without=("image", "dataset_dir"),
 )
 @overlays
 def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """Find lesions in brain MRI scans.
 
-    SCANS are NIfTI files, folders of NIfTI files (a study in BIDS too), or folders with one DICOM series. A scan must
-    be skull-stripped (zero outside the brain), or come with a brain mask; give the intensities of the scanner.
+    SCANS are NIfTI files, folders of NIfTI files (a study in BIDS too), or folders with one DICOM series. The skull
+    is taken off where it is on (pip install 'itermask2[skull]'); a brain mask may be given. Give the intensities of the
+    scanner.
 
     \b
     Examples:

@@ -103,11 +103,9 @@ class LesionStatisticsd(MapTransform):
         self.largest_share = largest_share
         self.image_key = image_key
 
-    def _warnings(self, data: Mapping[Hashable, Any], lesion_ml: float) -> list[str]:
+    def _warnings(self, data: Mapping[Hashable, Any], lesion_ml: float, brain_ml: float) -> list[str]:
         """What was said of the case, and whether its lesions are too large to be believed."""
-        image = data[self.image_key]
         said = [sentence for sentence in data.get("warnings", "").split("\n") if sentence]
-        brain_ml = int((torch.as_tensor(image[0]) > BACKGROUND).sum()) * millilitres_per_voxel(image.affine)
         if lesion_ml > self.largest_share * brain_ml:
             said.append(
                 f"Lesions take {100 * lesion_ml / brain_ml:.0f} % of the brain, which is hardly possible: look at the "
@@ -124,7 +122,9 @@ class LesionStatisticsd(MapTransform):
         # a brain mask made from the image bears its name
         if files.get("brain_mask") == files[self.image_key]:
             del files["brain_mask"]
-        brain = (torch.as_tensor(image[0]) > BACKGROUND).nonzero().double().mean(dim=0).cpu().numpy()
+        inside = torch.as_tensor(image[0]) > BACKGROUND
+        brain_ml = int(inside.sum()) * millilitres_per_voxel(image.affine)
+        brain = inside.nonzero().double().mean(dim=0).cpu().numpy()
         to_world = np.asarray(image.affine, dtype=float)
         for key in self.key_iterator(d):
             mask = d[key]
@@ -138,11 +138,12 @@ class LesionStatisticsd(MapTransform):
                 **files,
                 **({"series": d["series"]} if d.get("series") else {}),
                 **({"brain_floor": floor} if floor else {}),
+                "brain_ml": round(brain_ml, 1),
                 **lesions,
                 **_expert(mask, d.get("label")),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),
-                "warnings": self._warnings(d, lesions["lesion_ml"]),
+                "warnings": self._warnings(d, lesions["lesion_ml"], brain_ml),
                 "versions": {
                     "bundle": __version__,
                     "monai": monai.__version__,

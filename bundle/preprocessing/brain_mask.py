@@ -18,10 +18,14 @@ from monai.transforms.utils import generate_spatial_bounding_box
 from bundle.data.volumes import check_same_grid, half_of_range, read_volume
 from bundle.errors import InputError
 from bundle.preprocessing import plausibility
+from bundle.preprocessing.brain_extraction import HOW_TO_INSTALL, can_extract_brains, extract_brain
 from bundle.preprocessing.plausibility import Limits
 
 # meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
 SKULL_ON = "skull_on"
+
+# the brain mask that was found in a head, in the grid of the scan: a result of its own
+FOUND_BRAIN = "found_brain"
 
 # meta data of an image whose brain mask was found: the value above which it is brain
 BRAIN_FLOOR = "brain_floor"
@@ -66,21 +70,27 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
 class BrainMaskd(MapTransform):
     """Find the brain of a skull-stripped image, or load the brain mask that the user gives.
 
+    A head whose skull is still on loses it first, see :py:mod:`bundle.preprocessing.brain_extraction`.
+
     Args:
         keys: of the image, loaded and channel first.
+        skull_strip: "auto" to take the skull off what seems to be a head, "always", or "never".
         limits: of what is plausible, see :py:class:`bundle.preprocessing.plausibility.Limits`.
         mask_key: where the mask goes (bool); a path found there is loaded in the place of ``image > 0``.
 
-    The data gain ``mask_key`` and ``warnings``, a string with one sentence a line: whatever a reader of the result
-    should know, empty when all is well.
+    The data gain ``mask_key``; where a skull was taken off the same as ``FOUND_BRAIN``; and ``warnings``, a string with
+    one sentence a line: whatever a reader of the result should know, empty when all is well.
 
     Raises:
         InputError: when there is no brain to be seen, its size is impossible, the image is a mask, a label map or
             standardised, or the given mask does not fit it.
     """
 
-    def __init__(self, keys: KeysCollection, limits: Mapping[str, Any], mask_key: str = "brain_mask") -> None:
+    def __init__(
+        self, keys: KeysCollection, limits: Mapping[str, Any], skull_strip: str, mask_key: str = "brain_mask"
+    ) -> None:
         super().__init__(keys)
+        self.skull_strip = skull_strip
         self.limits = Limits(**limits)
         self.mask_key = mask_key
 
@@ -91,7 +101,15 @@ class BrainMaskd(MapTransform):
             path = image.meta.get("filename_or_obj", "the image")
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
-            if given is None:
+            head = "" if given is not None else self._signs_of_a_head(image)
+            strip = given is None and (
+                self.skull_strip == "always" or (self.skull_strip == "auto" and head and can_extract_brains())
+            )
+            if strip:
+                mask = extract_brain(image)
+                d[FOUND_BRAIN] = mask.to(torch.uint8)
+                said.append("The skull was taken off by HD-BET: look at the outline of the brain.")
+            elif given is None:
                 floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits)
                 image.meta[BRAIN_FLOOR] = floor
                 mask = image > floor
@@ -109,8 +127,16 @@ class BrainMaskd(MapTransform):
                     "skull-stripped image with positive intensities in the brain, or a brain mask."
                 )
             # a constant below zero around the brain does no harm
-            self._check_intensities(image, mask, mask if given is not None else image > image.min(), path)
-            said += self._size_warnings(image, mask, given, path)
+            self._check_intensities(image, mask, mask if strip or given is not None else image > image.min(), path)
+            doubts = self._size_warnings(image, mask, given, path)
+            mask.meta[SKULL_ON] = int(bool(head) and not strip)
+            if mask.meta[SKULL_ON]:
+                remedy = "strip it" if can_extract_brains() else f"install the skull stripping ({HOW_TO_INSTALL})"
+                doubts = [
+                    f"THE SKULL SEEMS TO BE STILL ON: {head}. The result is not to be trusted; {remedy}, or give a "
+                    "brain mask."
+                ]
+            said += doubts
             d[self.mask_key] = mask
             d["warnings"] = "\n".join(filter(None, said))
         return d
@@ -139,6 +165,23 @@ class BrainMaskd(MapTransform):
                 "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
             )
 
+    def _signs_of_a_head(self, image: MetaTensor) -> str:
+        """Why a scan seems to have its skull on; empty where it seems to have none."""
+        limits = self.limits
+        voxels = np.asarray(image[0])
+        seen = image > plausibility.tiny_floor(voxels, limits)
+        if not bool(seen.any()):
+            return ""
+        spacing = [float(mm) for mm in affine_to_spacing(image.affine)]
+        millilitres = float(seen.sum()) * float(abs(torch.linalg.det(image.affine[:3, :3]))) / 1000.0
+        start, end = generate_spatial_bounding_box(seen, lambda x: x > 0)
+        length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+        ring = plausibility.dark_ring(voxels, spacing)
+        if millilitres <= limits.head_ml and length <= limits.head_mm and ring >= limits.dark_ring:
+            return ""
+        dark = f", and below the surface lies a dark ring ({100 * ring:.0f} %)" if ring < limits.dark_ring else ""
+        return f"{millilitres:.0f} ml, {length:.0f} mm long, are not zero{dark}"
+
     def _size_warnings(self, image: MetaTensor, mask: MetaTensor, given: str | None, path: str) -> list[str]:
         """Sentences about a brain of a doubtful size or place.
 
@@ -157,22 +200,7 @@ class BrainMaskd(MapTransform):
                 "the header, or give the whole brain."
             )
         said = []
-        mask.meta[SKULL_ON] = 0
-        if given is None:
-            voxels = np.asarray(image[0])
-            ring = plausibility.dark_ring(voxels, spacing)
-            if millilitres > limits.head_ml or length > limits.head_mm or ring < limits.dark_ring:
-                mask.meta[SKULL_ON] = 1
-                return [
-                    f"THE SKULL SEEMS TO BE STILL ON: {millilitres:.0f} ml, {length:.0f} mm long, are not zero"
-                    + (
-                        f", and below the surface lies a dark ring ({100 * ring:.0f} %)"
-                        if ring < limits.dark_ring
-                        else ""
-                    )
-                    + ". The result is not to be trusted; strip the skull, or give a brain mask."
-                ]
-        else:
+        if given is not None:
             dark = plausibility.dark_share(np.asarray(image[0]), np.asarray(mask[0]))
             if dark > limits.mask_empty:
                 raise InputError(

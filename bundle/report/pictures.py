@@ -21,7 +21,7 @@ from bundle.report.shown import Shown
 # in pixels: a picture without its caption, the caption, letters
 HEIGHT, CAPTION, LETTERS = 340, 34, 26
 
-OUTLINE, EXPERT = "#ff4d6d", "#5ad1ff"
+OUTLINE, EXPERT, BRAIN = "#ff4d6d", "#5ad1ff", "#ffd166"
 HIDDEN = np.array([255, 77, 109], dtype=float)
 PALE = "#e4e9ef"
 
@@ -97,6 +97,8 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     i = volumes.numbers.index(number)
     scan = _picture(_grey(volumes.image[..., i], volumes.white), volumes.spacing)
     outlined = scan.copy()
+    if volumes.found_brain is not None:
+        _draw_outline(scan, volumes.found_brain[..., i], BRAIN)
     if volumes.label is not None:
         _draw_outline(outlined, volumes.label[..., i], EXPERT)
     _draw_outline(outlined, volumes.mask[..., i], OUTLINE)
@@ -105,7 +107,7 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     reconstruction = _picture(_grey(volumes.reconstruction[..., i], volumes.white), volumes.spacing)
     outline = "model and expert" if volumes.label is not None else "lesion outline"
     pictures = {
-        "scan": (scan, f"slice {number}: scan"),
+        "scan": (scan, f"slice {number}: scan" if volumes.found_brain is None else f"slice {number}: brain"),
         "outline": (outlined, f"slice {number}: {outline}"),
         "error": (error, f"slice {number}: error"),
         "reconstruction": (reconstruction, f"slice {number}: expected"),

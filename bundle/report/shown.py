@@ -25,6 +25,7 @@ class Shown(NamedTuple):
         reconstruction: with the intensities of the scan.
         iterations: for which each voxel was hidden.
         label: the expert's mask (bool), or None.
+        found_brain: the brain (bool) where the skull was taken off, or None.
         spacing: millimetres per voxel, along the first two axes.
         white: intensity that is shown white, the 99.5th percentile of the whole brain.
         brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
@@ -37,6 +38,7 @@ class Shown(NamedTuple):
     reconstruction: np.ndarray
     iterations: np.ndarray
     label: np.ndarray | None
+    found_brain: np.ndarray | None
     spacing: tuple[float, float]
     white: float
     brightest: float
@@ -66,6 +68,7 @@ def shown(
     brain_of: Callable[[np.ndarray], np.ndarray],
     spacing: Sequence[float],
     label: np.ndarray | None = None,
+    found_brain: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
 ) -> Shown:
     """Cut what is shown out of the volumes of a case.
@@ -76,6 +79,7 @@ def shown(
         brain_of: from the image to where the brain is (bool).
         spacing: millimetres per voxel.
         label: the expert's mask.
+        found_brain: the brain where the skull was taken off.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
     """
     mask = volume("mask") > 0
@@ -96,6 +100,7 @@ def shown(
         volume("reconstruction")[box],
         volume("iterations")[box],
         None if label is None else label[box],
+        None if found_brain is None else found_brain[box],
         (float(spacing[0]), float(spacing[1])),
         white,
         brightest,
@@ -109,5 +114,10 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     read = {"image": np.asarray(scan[0])}
     del scan
     return shown(
-        lambda name: read.pop(name) if name in read else case.volume(name), case.brain, spacing, case.label(), numbers
+        lambda name: read.pop(name) if name in read else case.volume(name),
+        case.brain,
+        spacing,
+        case.label(),
+        case.found_brain(),
+        numbers,
     )

@@ -23,7 +23,7 @@ def load(folder, image=SCAN, mask=None, affine=AFFINE, mask_affine=None):
     data = {"image": save(image, folder / "image.nii.gz", affine)}
     if mask is not None:
         data["brain_mask"] = save(mask, folder / "mask.nii.gz", affine if mask_affine is None else mask_affine)
-    return BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")(data))
+    return BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(LoadVolumed(keys="image")(data))
 
 
 def said(folder, **options) -> str:

@@ -96,7 +96,7 @@ def test_inverting_leaves_the_image_as_it_was(tmp_path):
 def test_intensities_follow_the_paper(tmp_path):
     data = {"image": save(IMAGE, tmp_path / "scan.nii.gz")}
     data = NormalizeBrainIntensityd(keys="image")(
-        BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys="image")(data))
+        BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(LoadVolumed(keys="image")(data))
     )
     high = np.percentile(IMAGE[IMAGE > 0], 90)
     assert np.allclose(data["image"][0], (IMAGE - high / 2) / high * 6, atol=1e-4)
@@ -131,7 +131,7 @@ def test_a_head_with_its_brain_mask_gives_what_the_stripped_head_gives(tmp_path)
 def test_field_of_view_is_centred_on_the_brain(tmp_path):
     """A brain at the edge of the scan is neither cut nor left at the edge."""
     moved = np.roll(np.pad(IMAGE, ((0, 60), (0, 0), (0, 0))), 60, axis=0)
-    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(
         LoadVolumed(keys="image")({"image": save(moved, tmp_path / "scan.nii.gz")})
     )
     data = FieldOfViewd(keys=["image", "brain_mask"], millimetres=180)(data)
@@ -143,7 +143,7 @@ def test_field_of_view_is_centred_on_the_brain(tmp_path):
 
 def test_lesion_free_slices(tmp_path):
     entry = write_head(tmp_path, "patient", 4, lesion=True)
-    data = BrainMaskd(keys="image", limits=PLAUSIBLE)(LoadVolumed(keys=["image", "label"])(entry))
+    data = BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never")(LoadVolumed(keys=["image", "label"])(entry))
     lesion = np.flatnonzero(LESION.any(axis=(0, 1)))
     area = (IMAGE > 0).sum(axis=(0, 1))
     for margin in (0, 2):

