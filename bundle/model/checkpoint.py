@@ -21,6 +21,11 @@ JUDGE = ("judge.", "lesion_threshold")
 OPTIONAL = (*JUDGE, CARD)
 
 
+def _plain(value: Any) -> str:
+    """A setting as a reader writes it: 64, not 64.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 class ModelLoader(CheckpointLoader):
     """MONAI's ``CheckpointLoader`` for one model, which says in one sentence why a file is not its checkpoint.
 
@@ -100,7 +105,7 @@ class ModelLoader(CheckpointLoader):
             )
         if others and not self.to_train:
             theirs, ours = (
-                ", ".join(f"{name} {values[name]}" for name in others) for values in (others, self.model.card)
+                ", ".join(f"{name} {_plain(values[name])}" for name in others) for values in (others, self.model.card)
             )
             engine.logger.warning(
                 f"{self.load_path}: these weights are for images with {theirs}, and this run has {ours}; "
