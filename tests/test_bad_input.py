@@ -264,7 +264,8 @@ def test_a_skull_that_is_still_on_is_said_loudly(air, trained, tmp_path, capsys)
     """Also where the air around the head is not zero, so that "brain" fills more than the field of view."""
     image = np.pad(np.where(IMAGE > 0, IMAGE, air), 12, constant_values=air)
     path = save(image, tmp_path / "head.nii.gz", AFFINE @ np.diag([1.4, 1.3, 2.0, 1]))
-    run("infer", ["inference"], image=path, output_dir=str(tmp_path / "out"), ckpt_path=str(trained / "model.pt"))
+    paths = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained / "model.pt")}
+    run("infer", ["inference"], image=path, skull_strip="never", **paths)
     statistics = json.loads((tmp_path / "out" / "head" / "head_statistics.json").read_text())
     assert statistics["warnings"][0].startswith("THE SKULL SEEMS TO BE STILL ON")
     assert f"{path}: THE SKULL SEEMS TO BE STILL ON" in capsys.readouterr().err

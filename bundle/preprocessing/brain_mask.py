@@ -176,6 +176,8 @@ class BrainMaskd(MapTransform):
         millilitres = float(seen.sum()) * float(abs(torch.linalg.det(image.affine[:3, :3]))) / 1000.0
         start, end = generate_spatial_bounding_box(seen, lambda x: x > 0)
         length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+        if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
+            return ""
         ring = plausibility.dark_ring(voxels, spacing)
         if millilitres <= limits.head_ml and length <= limits.head_mm and ring >= limits.dark_ring:
             return ""
