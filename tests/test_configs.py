@@ -160,3 +160,17 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     computer = {"device", "amp", "batch_size", "progress", "overwrite", "network", "settings"}
     of_weights = {"channels", "res_blocks", "dropout"}
     assert names - paths - computer - of_weights == set(config["settings"]) - {"judge"}
+
+
+def test_small_lesions_and_other_scanners_are_off_until_asked_for():
+    parser = ConfigParser()
+    parser.read_config("configs/train.json")
+    plain = parser.get_parsed_content("appearance")
+    assert plain.lesions["most_lesions"] == 6
+    assert plain.small_lesions is plain.scanner is plain.contrast_change is None
+    parser.read_config(["configs/train.json", "configs/judge.json"])
+    parser["paint_small_lesions"] = parser["vary_scanner"] = True
+    full = parser.get_parsed_content("appearance")
+    assert full.small_lesions["most_lesions"] == 16
+    assert full.scanner["field_share"] == 0.6 and full.contrast_change["share"] == 0.5
+    assert parser["train"]["prepare_batch"]["appearance"] == "@appearance"

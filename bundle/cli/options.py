@@ -104,6 +104,8 @@ OPTIONS = {
     "threshold_percentile": Option(Number(0, 100), "percentile of the healthy errors that becomes the threshold"),
     "lesion_percentile": Option(Number(0, 100), "percentile of the healthy scores that becomes the judge's threshold"),
     "flip_probability": Option(Number(0, 1), "share of the training slices that are flipped left-right"),
+    "paint_small_lesions": Option(Switch(), "paint many small lesions too, half of them beside the ventricles"),
+    "vary_scanner": Option(Switch(), "train on slices with coil fields, noise and other contrasts"),
     "judged_iterations": Option(Whole(1), "iterations of the refinement while the judge learns"),
     # the networks
     "channels": Option(Whole(1), "channels of the first level of the networks"),

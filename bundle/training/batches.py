@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
 from bundle.preprocessing.intensities import BACKGROUND
+from bundle.training.fields import other_contrast, scanned
 from bundle.training.random_masks import training_masks
+from bundle.training.small_lesions import paint_small_lesions
 from bundle.training.synthetic_lesions import paint_lesions
 
 
@@ -34,15 +36,54 @@ class PrepareSlices(PrepareBatch):
         raise NotImplementedError
 
 
+class Appearance:
+    """How the slices that networks see differ from healthy ones: lesions, another contrast, another scanner.
+
+    What is None is left out, and draws no random number.
+
+    Args:
+        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.paint_lesions`.
+        small_lesions: hyper-parameters of :py:func:`bundle.training.small_lesions.paint_small_lesions`.
+        scanner: hyper-parameters of :py:func:`bundle.training.fields.scanned`.
+        contrast_change: hyper-parameters of :py:func:`bundle.training.fields.other_contrast`.
+    """
+
+    def __init__(
+        self,
+        lesions: Mapping[str, Any] | None = None,
+        small_lesions: Mapping[str, Any] | None = None,
+        scanner: Mapping[str, Any] | None = None,
+        contrast_change: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.lesions = lesions
+        self.small_lesions = small_lesions
+        self.scanner = scanner
+        self.contrast_change = contrast_change
+
+    def __call__(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Change normalised slices, B x 1 x H x W.
+
+        Returns:
+            tuple: the slices that are to be painted back (of the other contrast), those that the networks see, and
+            where lesions were painted (bool).
+        """
+        target = image if self.contrast_change is None else other_contrast(image, brain, **self.contrast_change)
+        seen, where = target, torch.zeros_like(brain)
+        for paint, settings in ((paint_lesions, self.lesions), (paint_small_lesions, self.small_lesions)):
+            if settings is not None:
+                seen, painted = paint(seen, brain, **settings)
+                where = where | painted
+        return target, seen if self.scanner is None else scanned(seen, brain, **self.scanner), where
+
+
 class PrepareMaskedBatch(PrepareSlices):
     """Hide a random part of each lesion-free image.
 
     Args:
         radius: of the low frequencies that the high-frequency image lacks.
         masks: hyper-parameters of :py:func:`bundle.training.random_masks.training_masks`.
-        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.paint_lesions`; the networks then
-            see images into which lesions were painted, and are to give the images without them. None for the published
-            method.
+        appearance: how what the networks see differs from what they are to give back, see :py:class:`Appearance`. None
+            for the published method.
         crop_multiple: leave out the rows and columns that hold no brain in any image of the batch, and keep a multiple
             of so many, which the levels of the networks must divide. None to keep them all.
 
@@ -55,16 +96,16 @@ class PrepareMaskedBatch(PrepareSlices):
         self,
         radius: float,
         masks: Mapping[str, Any] | None = None,
-        lesions: Mapping[str, Any] | None = None,
+        appearance: Appearance | None = None,
         crop_multiple: int | None = None,
     ) -> None:
         self.radius = radius
         self.masks = masks or {}
-        self.lesions = lesions
+        self.appearance = appearance or Appearance()
         self.crop_multiple = crop_multiple
 
     def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        seen = image if self.lesions is None else paint_lesions(image, brain, **self.lesions)[0]
+        image, seen, _ = self.appearance(image, brain)
         mask = training_masks(brain, **self.masks)
         visible = torch.where(mask, torch.randn_like(image), seen)
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
@@ -79,7 +120,7 @@ class PrepareJudgedBatch(PrepareSlices):
     Args:
         model: an :py:class:`bundle.model.refinement.IterMaskNet` with a judge and a threshold; only its judge is to
             learn.
-        lesions: hyper-parameters of :py:func:`bundle.training.synthetic_lesions.paint_lesions`.
+        appearance: what is painted and changed, see :py:class:`Appearance`.
         iterations: of the refinement; few are enough, the mask shrinks most in the first.
         crop_multiple: as for :py:class:`PrepareMaskedBatch`.
 
@@ -88,17 +129,17 @@ class PrepareJudgedBatch(PrepareSlices):
     """
 
     def __init__(
-        self, model: nn.Module, lesions: Mapping[str, Any], iterations: int, crop_multiple: int | None = None
+        self, model: nn.Module, appearance: Appearance, iterations: int, crop_multiple: int | None = None
     ) -> None:
         self.model = model
-        self.lesions = lesions
+        self.appearance = appearance
         self.iterations = iterations
         self.crop_multiple = crop_multiple
         for network in (model.initial, model.refiner):
             network.requires_grad_(False).eval()
 
     def prepare(self, image: Tensor, brain: Tensor, batchdata: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        seen, lesions = paint_lesions(image, brain, **self.lesions)
+        _, seen, lesions = self.appearance(image, brain)
         seeds = torch.randint(2**31, (len(image),), device=image.device)
         if "pseudo_label" in batchdata:
             lesions = lesions | (torch.as_tensor(batchdata["pseudo_label"]).to(lesions.device) > 0)

@@ -10,6 +10,19 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 
+def random_pixel(weights: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw one pixel per image, each as likely as its weight, as ``torch.multinomial`` does that waits for the device.
+
+    Args:
+        weights: B x P, not negative, positive somewhere in each image.
+        generator: of the device of ``weights``; the default generator when None.
+
+    Returns:
+        Tensor: int64, shape B, the index of the pixel.
+    """
+    return (weights / torch.empty_like(weights).exponential_(generator=generator)).argmax(dim=1)
+
+
 def _gaussian_over(brain: Tensor, variances: Tensor, units_per_pixel: Tensor, generator: Generator | None) -> Tensor:
     """Density of one random Gaussian an image, centred on a random brain pixel and zero outside the brain (B x P)."""
     batch, axes, device = brain.shape[0], brain.ndim - 2, brain.device
@@ -25,7 +38,7 @@ def _gaussian_over(brain: Tensor, variances: Tensor, units_per_pixel: Tensor, ge
     factor = factor * variances.sqrt()[:, :, None]
 
     inside = brain.flatten(1).float()
-    centre = torch.multinomial(inside, 1, generator=generator).flatten()
+    centre = random_pixel(inside, generator)
     grid = torch.stack(
         torch.meshgrid([torch.arange(size, device=device) for size in brain.shape[2:]], indexing="ij")
     ).flatten(1)
@@ -88,12 +101,12 @@ def training_masks(
     fewest = torch.floor(spread * torch.where(wide, wide_density[0], narrow_density[0]))
     most = torch.floor(spread * torch.where(wide, wide_density[1], narrow_density[1]))
     counts = [(fewest, most, int(variance_range[1] * max(*wide_density, *narrow_density)))]
-    counts += [(torch.tensor(float(low)), torch.tensor(float(high)), high) for low, high in larger_counts]
+    counts += [(torch.full_like(spread, low), torch.full_like(spread, high), high) for low, high in larger_counts]
 
     covered = torch.zeros(batch, *canvas, dtype=torch.bool, device=device)
     for size, (low, high, largest) in zip(square_sizes, counts):
         per_slab = (canvas_size // size) ** (axes - 2)
-        number = torch.floor(uniform(low.to(device), high.to(device) + 1, batch)).clamp(max=largest) * per_slab
+        number = torch.floor(uniform(low, high + 1, batch)).clamp(max=largest) * per_slab
         corner = torch.zeros(batch, largest * per_slab, dtype=torch.long, device=device)
         for marginal in marginals:
             draws = torch.multinomial(marginal, largest * per_slab, replacement=True, generator=generator)

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from bundle.preprocessing.intensities import BACKGROUND
+from bundle.training.random_masks import random_pixel
 
 
 def paint_lesions(
@@ -81,7 +82,7 @@ def paint_lesions(
     typical = (image * brain_mask).sum(dim=(2, 3), keepdim=True) / brain_mask.sum(dim=(2, 3), keepdim=True)
 
     for i in range(most_lesions):
-        centre = torch.multinomial(inside_brain, 1, generator=generator).flatten()
+        centre = random_pixel(inside_brain, generator)
         x, y = rows - (centre // width).reshape(-1, 1, 1, 1), columns - (centre % width).reshape(-1, 1, 1, 1)
         angle, stretch = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-0.5, 0.5, 1, 1, 1))
         u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretch

@@ -92,6 +92,8 @@ TRAINING_OTHERS = (
     ("pretrained", "missing.pt"),
     ("cache_dir", "file"),
     ("compile", "perhaps"),
+    ("paint_small_lesions", "perhaps"),
+    ("vary_scanner", "2"),
 )
 INFERENCE_CALLS = [
     *((name, value) for name, values in RANGES.items() for value in (*values, "abc", "nan", "inf")),

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from bundle.training.random_masks import training_masks
+from bundle.training.random_masks import random_pixel, training_masks
 
 
 def ellipse(size: int = 240) -> torch.Tensor:
@@ -36,3 +36,11 @@ def test_three_dimensions():
     share = masks.flatten(1).sum(dim=1) / brain.flatten(1).sum(dim=1)
     assert masks.shape == brain.shape and not (masks & ~brain).any()
     assert (share > 0).all() and (share < 0.9).all()
+
+
+def test_one_pixel_as_multinomial_draws_it():
+    weights = torch.rand(64, 500, generator=torch.Generator().manual_seed(1))
+    weights[:, ::2] = 0
+    drawn = random_pixel(weights, torch.Generator().manual_seed(2))
+    expected = torch.multinomial(weights, 1, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(drawn, expected.flatten()) and (drawn % 2 == 1).all()

@@ -152,6 +152,15 @@ def test_the_recipe_of_the_weights_can_be_run():
     assert rounds[1]["keys"]["folder"] == "/data/lgg_flair"
 
 
+@pytest.mark.parametrize(("name", "number"), [("flair_fields", 9), ("published_size", 3)])
+def test_the_other_recipes_can_be_run(name, number):
+    rounds = read_recipe(f"recipes/{name}.json", {"lgg_flair": "/data/lgg_flair"})
+    assert len(rounds) == number and rounds[-1]["step"] == "publish"
+    base = json.loads(Path("configs/train.json").read_text())
+    keys = {key.split("#")[0] for one in rounds if one["step"] in ("train", "judge") for key in one["keys"]}
+    assert keys <= set(base)
+
+
 def test_the_command_from_another_folder(write, tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "bundle.training.recipe", str(write(ROUNDS[:1])), "--work", "made"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

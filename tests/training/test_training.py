@@ -13,7 +13,7 @@ from monai.transforms import Compose, RandFlipd
 from bundle.errors import InputError
 from bundle.model.frequency import high_frequency
 from bundle.model.refinement import IterMaskNet
-from bundle.training.batches import PrepareMaskedBatch
+from bundle.training.batches import Appearance, PrepareMaskedBatch
 from bundle.training.handlers import SeedEpoch, TrainingState, ValidationToTheEnd
 from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPair
 from tests.flows import REFINEMENT
@@ -43,7 +43,7 @@ def test_painted_lesions_are_seen_and_not_asked_for():
     image = image_batch()
     settings = json.loads(Path("configs/train.json").read_text())["synthetic_lesions"]
     options = {**settings, "probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
-    inputs, label = PrepareMaskedBatch(radius=6, lesions=options)({"image": image})
+    inputs, label = PrepareMaskedBatch(radius=6, appearance=Appearance(options))({"image": image})
     mask = label[:, 1:] > 0
     assert torch.equal(label[:, :1], image)
     changed = ((inputs[:, :1] - image).abs() > 0.5) & ~mask
