@@ -12,7 +12,8 @@ demo: .venv/installed demo/datalist.json
 
 test: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	.venv/bin/python -m pytest
+	.venv/bin/mypy
+	.venv/bin/python -m pytest --cov=bundle --cov-report=term:skip-covered
 
 # a review in MONAI Label of the scans of a folder: make label STUDIES=folder
 label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)

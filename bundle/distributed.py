@@ -11,4 +11,5 @@ from ignite import distributed as idist
 
 def gather(items: Sequence[Any]) -> list[Any]:
     """All processes' items, in the order of the processes; the items themselves where there is one process."""
-    return [item for part in idist.all_gather(list(items)) for item in part]
+    parts: Any = idist.all_gather(list(items))
+    return [item for part in parts for item in part]

@@ -45,7 +45,7 @@ class VolumeStream(IterableDataset):
                 if self.run_folder.is_finished(entry["case"]):
                     finished += 1
                     continue
-                volume = self.transform(entry)
+                volume = self.transform(entry)  # type: ignore[misc]  # never None
             except Exception as error:
                 self.run_folder.failed(entry["case"], error)
                 continue

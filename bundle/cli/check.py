@@ -79,7 +79,7 @@ def _part(config: Any, steps: Sequence[str], name: str, files: Any) -> Any:
     for number, step in enumerate(steps):
         index = int(step) if isinstance(config, list) and step.isdigit() else step
         there = index in config if isinstance(config, Mapping) else isinstance(index, int) and index < len(config or ())
-        if there and isinstance(config, (Mapping, list)):
+        if there:
             config = config[index]
         elif isinstance(config, Mapping) and number == len(steps) - 1:
             return None

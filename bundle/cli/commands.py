@@ -60,7 +60,7 @@ class Command(click.Command):
         for heading, listed in (("Options", [p for p in params if p not in rare]), ("Rarely needed", rare)):
             if listed:
                 with formatter.section(heading):
-                    formatter.write_dl([param.get_help_record(ctx) for param in listed])
+                    formatter.write_dl([record for param in listed if (record := param.get_help_record(ctx))])
 
 
 def option(*names: str, **attributes: Any) -> Callable:
@@ -98,7 +98,7 @@ def run_options(configs: Sequence[str], often: Sequence[str], without: Sequence[
             names = ("-o", "--output_dir") if key == "output_dir" else (f"--{key}",)
             text = OPTIONS[key].help + _default(key, defaults.get(key))
             function = click.option(*names, key, cls=TypedOption, type=OPTIONS[key].type, help=text)(function)
-            function.__click_params__[-1].rare = key not in often
+            function.__click_params__[-1].rare = key not in often  # type: ignore[attr-defined]
         return function
 
     return add

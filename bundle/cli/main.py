@@ -43,7 +43,7 @@ class Subcommands(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         found = next((known for known in COMMANDS if known.replace("-", "_") == name.replace("-", "_")), None)
-        return found and getattr(import_module(COMMANDS[found]), found.replace("-", "_"))
+        return getattr(import_module(COMMANDS[found]), found.replace("-", "_")) if found else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         if self.get_command(ctx, args[0]) is None:
@@ -71,7 +71,7 @@ def itermask2() -> None:
 def _sentence(error: click.ClickException) -> str:
     """A fault that click finds, as a sentence that says where help is."""
     where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "itermask2"
-    if isinstance(error, click.NoSuchOption):
+    if isinstance(error, click.NoSuchOption) and error.ctx:
         known = [name for param in error.ctx.command.params for name in param.opts if name.startswith("--")]
         close = difflib.get_close_matches(error.option_name, known, 1)
         return f"{error.option_name}: no such option; " + (

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
@@ -34,7 +34,7 @@ class Segmentation(NamedTuple):
 
 
 def _in_memory(path: Path) -> nib.Nifti1Image:
-    image = nib.load(path)
+    image = cast(nib.Nifti1Image, nib.load(path))
     return nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
 
 
@@ -70,7 +70,7 @@ def segment(
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder) / "input", Path(folder) / "output"
         inputs.mkdir()
-        values = {"image": _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")}
+        values: dict[str, Any] = {"image": _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")}
         if brain_mask is not None:
             values["brain_mask"] = _on_disk(brain_mask, affine, inputs / "brain_mask.nii.gz", "brain mask")
         values |= {"output_dir": str(output), "progress": False, **settings}

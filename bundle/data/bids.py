@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from glob import escape, glob
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
@@ -62,8 +62,8 @@ class BidsName(NamedTuple):
 def bids_name(stem: str) -> BidsName | None:
     """Read the name of an image, without its ending; None when it is not one of BIDS."""
     *parts, suffix = stem.split("_")
-    pairs = [re.fullmatch(r"([a-z]+)-([A-Za-z0-9+]+)", part) for part in parts]
-    if not pairs or not all(pairs) or pairs[0][1] != "sub" or suffix.lower() not in (*CONTRASTS, *OTHERS):
+    pairs = [pair for part in parts if (pair := re.fullmatch(r"([a-z]+)-([A-Za-z0-9+]+)", part))]
+    if not pairs or len(pairs) < len(parts) or pairs[0][1] != "sub" or suffix.lower() not in (*CONTRASTS, *OTHERS):
         return None
     return BidsName({pair[1]: pair[2] for pair in pairs}, suffix)
 
@@ -76,7 +76,7 @@ def study_of(image: Path, name: BidsName) -> Path | None:
 
 def _on_grid(mask: str, image: nib.Nifti1Image) -> bool:
     try:
-        other = nib.load(mask)
+        other = cast(nib.Nifti1Image, nib.load(mask))
     except Exception:
         # an unreadable file is no brain mask of the image
         return False
@@ -97,7 +97,7 @@ def brain_mask_in_derivatives(image: Path, name: BidsName) -> str | None:
     found = sorted(glob(pattern, recursive=True))
     if not found:
         return None
-    scan = nib.load(image)
+    scan = cast(nib.Nifti1Image, nib.load(image))
     masks = [path for path in found if _on_grid(path, scan)]
     if len(masks) > 1:
         raise InputError(

@@ -161,7 +161,7 @@ def _read_slices(slices: Sequence[Slice], folder: Path) -> Scan:
     else:
         thickness = first.numbers("SpacingBetweenSlices", 1)
         thickness = first.numbers("SliceThickness", 1) if thickness is None else thickness
-        if positions[0] is None or thickness is None:
+        if positions[0] is None or thickness is None or spacing is None:
             raise InputError(f"{folder}: {name} has no position or thickness; give the whole series, or a NIfTI file.")
         normal = np.cross(*axes) / np.prod(spacing)
         affine = np.eye(4)

@@ -172,8 +172,11 @@ def _by_direction(slices: Sequence[Slice]) -> list[list[Slice]]:
 def _overlap(slices: Sequence[Slice]) -> bool:
     """Whether two files lie at the same place."""
     positions = [p for piece in slices if (p := piece.numbers("ImagePositionPatient", 3)) is not None]
-    normal = np.cross(*np.split(slices[0].numbers("ImageOrientationPatient", 6), 2)) if positions else None
-    along = sorted(float(position @ normal) for position in positions) if normal is not None else []
+    orientation = slices[0].numbers("ImageOrientationPatient", 6)
+    if orientation is None:
+        return False
+    normal = np.cross(orientation[:3], orientation[3:])
+    along = sorted(float(position @ normal) for position in positions)
     return any(b - a < SAME_POSITION for a, b in pairwise(along))
 
 

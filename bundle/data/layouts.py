@@ -140,7 +140,7 @@ def find_cases(
     name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.(?i:nii(?:\.gz)?)")
     files = files_below(root)
     cases, faults = [], []
-    seen = set()
+    seen: set[str] = set()
     for path in files:
         match = name.fullmatch(path) if matches(path, pattern) else None
         parts = Path(path).parts

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import gzip
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -25,14 +26,14 @@ _QUATERNION_ROUNDING = 1e-3
 _UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
 
 
-def open_unpacked(path: Path) -> BinaryIO:
+def open_unpacked(path: Path) -> BufferedIOBase:
     """The content of a file, unpacked where it is gzip by its first bytes."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
     return gzip.open(path, "rb") if packed else path.open("rb")
 
 
-def header_class(start: bytes) -> type | None:
+def header_class(start: bytes) -> type[nib.AnalyzeHeader] | None:
     """The class of a header by its first 348 bytes; None when they are none of NIfTI's or Analyze's."""
     size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
     if 540 in size and start[4:7] in (b"n+2", b"ni2"):
@@ -77,7 +78,7 @@ def _affine(header: Any, path: Path, role: str) -> tuple[np.ndarray, list[str], 
                 f"{path}: the quaternion in the header of the {role} is no rotation; correct the header (qform)."
             ) from error
         from_quaternion = None
-    if not sform:
+    if not sform and from_quaternion is not None:
         return from_quaternion, [], True
     affine = header.get_sform()
     if from_quaternion is None or not np.isfinite(affine).all():
@@ -112,7 +113,7 @@ def _read_voxels(proxy: ArrayProxy) -> np.ndarray:
     return voxels
 
 
-def read_nifti(path: Path, kind: type, role: str) -> Scan:
+def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
     """Read one volume.
 
     Args:

@@ -74,7 +74,7 @@ def _split_of_patients(
             return {row["patient"]: _CSV_SPLITS[row["split"]] for row in rows if row["split"] in _CSV_SPLITS}
     shuffled = sorted(set(patients))
     random.Random(seed).shuffle(shuffled)
-    held = [round(part if part >= 1 else part * len(shuffled)) or int(part > 0) for part in (validation, test)]
+    held = [round(part if part >= 1 else part * len(shuffled)) or int(part > 0) for part in (validation, float(test))]
     if sum(held) >= len(shuffled):
         raise InputError(
             f"{root}: {len(shuffled)} patients cannot give {held[0]} for validation and {held[1]} for test and leave "

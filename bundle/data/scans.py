@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from glob import escape, glob
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def scans_at(source: str, pattern: str = ALL, modality: str = "flair") -> list[s
 
 def _mask_by_pattern(image: Path, name: BidsName | None, pattern: str) -> str:
     """The one file that a pattern names for a scan."""
-    entities = name.entities if name else {}
+    entities: Mapping[str, str] = name.entities if name else {}
     words = {"name": stem_of(image), **{key: f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities}}
     for word, value in words.items():
         pattern = pattern.replace(f"{{{word}}}", escape(value))
@@ -86,16 +86,16 @@ def _described(image: str, brain_mask_pattern: str, of_study: bool) -> dict[str,
     """The entry of a scan: its brain mask, and where its results belong when it is part of a study in BIDS."""
     path, name = Path(image), bids_name(stem_of(image))
     entry: dict[str, Any] = {"image": image}
-    in_study = of_study and name is not None and study_of(path, name) is not None
+    in_study = name if of_study and name is not None and study_of(path, name) is not None else None
     mask = None
     if brain_mask_pattern:
         mask = _mask_by_pattern(path, name, brain_mask_pattern)
-    elif in_study:
-        mask = brain_mask_in_derivatives(path, name)
+    elif in_study is not None:
+        mask = brain_mask_in_derivatives(path, in_study)
     if mask is not None:
         entry["brain_mask"] = mask
-    if in_study:
-        entry |= {"case": name.derivative, "subfolder": name.folder}
+    if in_study is not None:
+        entry |= {"case": in_study.derivative, "subfolder": in_study.folder}
     return entry
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
 
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
-    return _to_lps(read_volume(path, series=series))
+    return cast(MetaTensor, _to_lps(read_volume(path, series=series)))
 
 
 def oriented_array(path: str | Path) -> np.ndarray:

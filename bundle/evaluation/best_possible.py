@@ -6,16 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from bundle.model.contrast import reconstruction_error
 from bundle.model.frequency import high_frequency
-from bundle.model.refinement import start_mask
+from bundle.model.refinement import IterMaskNet, start_mask
 from bundle.preprocessing.intensities import BACKGROUND
 
 
 def best_possible_dice(
-    model: nn.Module,
+    model: IterMaskNet,
     image: torch.Tensor,
     lesion: torch.Tensor,
     step: float,
@@ -28,7 +27,7 @@ def best_possible_dice(
     threshold rises by ``step``, up to ``last``.
 
     Args:
-        model: an :py:class:`bundle.model.refinement.IterMaskNet`.
+        model: that was evaluated.
         image: normalised slices, B x 1 x H x W.
         lesion: bool, the shape of ``image``.
         step: by which the threshold rises; the paper's is 0.001.

@@ -19,7 +19,7 @@ from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.cases import Case
 from bundle.evaluation.comparison import dice_at_thresholds, mask_scores
-from bundle.evaluation.methods import Method
+from bundle.evaluation.methods import Method, judged_score
 from bundle.evaluation.tables import read_scores
 from bundle.report.pictures import montage, slice_pictures
 from bundle.report.shown import read_shown
@@ -76,16 +76,16 @@ def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int =
     healthy = []
     for case in cases:
         free = ~ndimage.binary_dilation(case.label.any(axis=(0, 1)), iterations=margin)
-        healthy.append(case.score[..., free][case.brain[..., free]])
+        healthy.append(judged_score(case)[..., free][case.brain[..., free]])
     percentiles = np.linspace(95, 99.9, 50)
     thresholds = np.percentile(np.concatenate(healthy), percentiles)
-    uncleaned = Method("score", lambda case: case.score)
-    dice = [dice_at_thresholds(case.score, case, thresholds, uncleaned) for case in cases]
+    uncleaned = Method("score", judged_score)
+    dice = [dice_at_thresholds(judged_score(case), case, thresholds, uncleaned) for case in cases]
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
     axes.plot(percentiles, np.nanmean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
     own = [mask_scores(case.mask, case)["dice"] for case in cases]
-    axes.axhline(np.nanmean(own), color=ACCENT, label="each volume's own, above the dashed one")
+    axes.axhline(float(np.nanmean(own)), color=ACCENT, label="each volume's own, above the dashed one")
     axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)
     axes.set_ylim(0, 1)
@@ -115,7 +115,10 @@ def agreement(scores: pd.DataFrame) -> Figure:
 def _largest_slice(folder: Path) -> list[Image.Image]:
     """Scan, outlines, error and reconstruction of the slice with the largest lesion of a case."""
     case = CaseFolder(folder)
-    number = int(case.label().sum(axis=(0, 1)).argmax())
+    label = case.label()
+    if label is None:
+        raise InputError(f"{folder}: the run knew no label of this case; give the output folder of an evaluation.")
+    number = int(label.sum(axis=(0, 1)).argmax())
     return list(slice_pictures(read_shown(case, [number]), number).values())
 
 

@@ -76,6 +76,17 @@ def refined_mask(case: Case) -> np.ndarray:
     return case.mask if case.score is None else case.iterations >= case.iterations.max()
 
 
+def judged_score(case: Case) -> np.ndarray:
+    """The lesion score of the judge.
+
+    Raises:
+        ValueError: when the model had no judge.
+    """
+    if case.score is None:
+        raise ValueError(f"{case.name}: the model that was evaluated has no judge.")
+    return case.score
+
+
 CLEANED_PLAIN = Method(
     "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
     lambda case: median_of_neighbours(smoothed(robust_normalised(case))),
@@ -118,6 +129,6 @@ REFINED = (
 
 JUDGED = (
     Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
-    Method("IterMask2, judged: score, 3D median, cleaned", lambda case: case.score, as_delivered),
+    Method("IterMask2, judged: score, 3D median, cleaned", judged_score, as_delivered),
     Method("IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component),
 )

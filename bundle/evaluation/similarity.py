@@ -32,6 +32,6 @@ def healthy_ssim(image: Tensor, reconstruction: Tensor, healthy: Tensor) -> Tens
         spatial_dims=2,
         kernel_size=(11, 11),
         kernel_sigma=(1.5, 1.5),
-        data_range=(high - low).reshape(-1, 1, 1, 1),
+        data_range=(high - low).reshape(-1, 1, 1, 1),  # type: ignore[arg-type]  # one for each image
     )
     return ssim.flatten(1).mean(dim=1)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
 SCORES = ("dice", "sensitivity", "precision")
 
 
-def mean_and_median(values: Sequence[float]) -> dict[str, float | int | None]:
+def mean_and_median(values: Iterable[float]) -> dict[str, float | int | None]:
     """Mean, median and number of what is finite; None where nothing is."""
     finite = np.asarray([value for value in values if np.isfinite(value)])
     if not len(finite):
@@ -29,7 +29,7 @@ def mean_and_median(values: Sequence[float]) -> dict[str, float | int | None]:
     }
 
 
-def by_size(dice: Sequence[float], pixels: Sequence[float]) -> dict[str, dict]:
+def by_size(dice: Iterable[float], pixels: Iterable[float]) -> dict[str, dict]:
     """Dice of small, medium and large lesions, by the lesion area of each slice in pixels of the model's grid."""
     return {
         name: mean_and_median([value for value, size in zip(dice, pixels) if low <= size < high])

@@ -13,7 +13,6 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from monai.networks.utils import eval_mode
-from torch import nn
 
 from bundle.cases.case import CaseFolder
 from bundle.distributed import gather
@@ -21,6 +20,7 @@ from bundle.errors import InputError
 from bundle.evaluation.best_possible import best_possible_dice
 from bundle.evaluation.summary import chosen_for_error_and_intensity, label_free, mean_and_median
 from bundle.files import write_whole
+from bundle.model.refinement import IterMaskNet
 
 # columns of words; "NA" may be the name of a case
 WORDS = ("case", "disease")
@@ -59,7 +59,7 @@ class ScoreTables:
             refinements per slice.
     """
 
-    def __init__(self, output_dir: str, model: nn.Module, best_possible_step: float | None = None) -> None:
+    def __init__(self, output_dir: str, model: IterMaskNet, best_possible_step: float | None = None) -> None:
         self.output_dir = Path(output_dir)
         self.model = model
         self.best_possible_step = best_possible_step
@@ -71,7 +71,7 @@ class ScoreTables:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:
-        for batch, output in zip(engine.state.batch, engine.state.output):
+        for batch, output in zip(engine.state.batch, engine.state.output):  # type: ignore[call-overload]
             names = ("statistics", "scores", "slice_scores", "reconstruction_scores", "voxels")
             case = {
                 "case": batch["case"],
@@ -80,9 +80,10 @@ class ScoreTables:
             }
             if self.best_possible_step is not None:
                 pair = (output["largest_slice_image"], output["largest_slice_lesion"])
+                device = engine.state.device  # type: ignore[attr-defined]
                 # outside of its iterations the evaluator leaves the model in training mode
                 with eval_mode(self.model):
-                    image, lesion = (volume.to(engine.state.device) for volume in pair)
+                    image, lesion = (volume.to(device) for volume in pair)
                     best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
                 case["scores"]["largest_slice_best_possible_dice"] = float(best[0])
             CaseFolder(self.output_dir / case["case"]).write("slice_scores", as_csv(case["slice_scores"]))

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -99,7 +99,7 @@ class CheckedLabels:
                 values = read_label(sent, image)
             except InputError as error:
                 raise InputError(str(error).replace(str(sent), f"label of {image_id}")) from error
-            scan = nib.load(image)
+            scan = cast(nib.Nifti1Image, nib.load(image))
             checked = Path(folder) / "label.nii.gz"
             nib.save(nib.Nifti1Image(values, scan.affine, _header(scan)), checked)
             with self._saving:

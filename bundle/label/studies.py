@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -93,7 +94,7 @@ def copy_studies(studies: Path, work: Path) -> Path:
         name: Path(volume["image"]).resolve()
         for name, volume in zip(_ids([str(volume["case"]) for volume in volumes]), volumes)
     }
-    now = {}
+    now: dict[str, list[Any]] = {}
     for name, source in sources.items():
         ending = ".nii" if source.name.endswith(".nii") and source.is_file() else ENDING
         now[f"{name}{ending}"] = [str(source), *_state(source)]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader
-from torch import nn
 
 from bundle.errors import InputError
 from bundle.model.card import CARD, read_card
+from bundle.model.refinement import IterMaskNet
 
 # names in a state dict that belong to the judge
 JUDGE = ("judge.", "lesion_threshold")
@@ -31,7 +31,7 @@ class ModelLoader(CheckpointLoader):
 
     Args:
         load_path: a bare state dict.
-        model: an :py:class:`bundle.model.refinement.IterMaskNet`.
+        model: to load it into.
         calibrated: whether a checkpoint without a threshold is refused.
         to_train: whether a training starts from it: a judge may then be missing in the checkpoint, and the threshold of
             the judge, which is to be calibrated after the training, is forgotten.
@@ -46,9 +46,10 @@ class ModelLoader(CheckpointLoader):
             modality.
     """
 
-    def __init__(self, load_path: str, model: nn.Module, calibrated: bool = True, to_train: bool = False) -> None:
+    def __init__(self, load_path: str, model: IterMaskNet, calibrated: bool = True, to_train: bool = False) -> None:
         strict = model.judge is not None and not to_train
-        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)
+        # MONAI's hint leaves out the devices that it documents
+        super().__init__(load_path, {"model": model}, map_location="cpu", strict=strict)  # type: ignore[arg-type]
         self.model = model
         self.calibrated = calibrated
         self.to_train = to_train

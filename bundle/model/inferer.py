@@ -6,23 +6,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import EllipsisType
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from bundle.errors import InputError
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
-from bundle.model.refinement import VolumeResult
+from bundle.model.refinement import IterMaskNet, VolumeResult
 from bundle.preprocessing.intensities import BACKGROUND
 
 
 @contextmanager
-def _progress_bar(network: nn.Module, slices: int, shown: bool) -> Iterator[None]:
+def _progress_bar(network: IterMaskNet, slices: int, shown: bool) -> Iterator[None]:
     """A bar over the slices; the initial network sees each of them once. An exported model does not tell."""
     with tqdm(total=slices, desc="Refining", unit="slice", disable=not shown, leave=False) as bar:
         if not shown or isinstance(network, torch.jit.ScriptModule):
@@ -53,7 +54,7 @@ class IterativeMaskInferer(Inferer):
         self.progress = progress
         self.crop_multiple = crop_multiple
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, inputs: Tensor, network: IterMaskNet, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """
         Args:
             inputs: B x 1 x H x W x D, normalised intensities, ``BACKGROUND`` exactly where there is no brain.
@@ -94,10 +95,10 @@ class IterativeMaskInferer(Inferer):
             },
         }
 
-    def _found(self, volume: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    def _found(self, volume: Tensor, network: IterMaskNet) -> dict[str, Tensor]:
         """From 1 x H x W x D to the volumes of the result, 1 x H x W x D each."""
         slices = volume.movedim(-1, 0)
-        window = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
+        window: tuple[EllipsisType | slice, ...] = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
         # frequencies are those of the whole slice
         image, detail = slices[window], high_frequency(slices, network.radius)[window]
         result = network.find_lesions(image, image > BACKGROUND, detail, self.seed, self.batch_size)

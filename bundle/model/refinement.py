@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,10 @@ class IterMaskNet(nn.Module):
     Raises:
         InputError: when ``contrast`` is none of these.
     """
+
+    if TYPE_CHECKING:  # TorchScript cannot read annotations of a class here
+        threshold: Tensor
+        lesion_threshold: Tensor
 
     def __init__(
         self,

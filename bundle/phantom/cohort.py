@@ -71,7 +71,7 @@ def write_cohort(
         raise InputError(f"{', '.join(unknown)}: no such kind of lesion; choose of {', '.join(LESIONS)}.")
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    people = {
+    people: dict[str, list[tuple[int, str | None]]] = {
         "training": [(seed + i, None) for i in range(training)],
         "validation": [(seed + 10_000 + i, None) for i in range(validation)],
         "test": [(seed + 20_000 + i, kinds[i % len(kinds)]) for i in range(patients)],

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from typing import cast
 
 import nibabel as nib
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.networks.blocks import Warp
 from monai.transforms import KeepLargestConnectedComponent, RandBiasField, RandRicianNoise, ResizeWithPadOrCrop
 from monai.transforms.utils import create_rotate, create_scale
@@ -37,7 +39,8 @@ def _template() -> dict[str, torch.Tensor]:
     folder = files("nilearn.datasets.data")
     maps = {}
     for name in ("t1", "gm", "wm"):
-        image = nib.load(str(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"))
+        template = nib.load(str(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"))
+        image = cast(nib.Nifti1Image, template)
         lps = (
             np.asarray(image.dataobj, dtype=np.float32)[::-1, ::-1] / 255.0
         )  # the template's axes point right, anterior
@@ -58,7 +61,7 @@ def _template() -> dict[str, torch.Tensor]:
     place = ResizeWithPadOrCrop(SHAPE, mode="constant")
     # 15 mm of the template above the vertex are air; keep the top of the brain, lose the lowest brain stem
     return {
-        name: place(torch.from_numpy(image.astype(np.float32))[None, :, :, 10:175]).as_tensor()
+        name: cast(MetaTensor, place(torch.from_numpy(image.astype(np.float32))[None, :, :, 10:175])).as_tensor()
         for name, image in tissue.items()
     }
 
@@ -72,8 +75,8 @@ def _displace(maps: dict[str, torch.Tensor], field: np.ndarray) -> dict[str, tor
 
 def _individual_field(random: np.random.RandomState) -> np.ndarray:
     """Displacement from the template to one person: head position, size and shape, and a smooth elastic part."""
-    rotation = create_rotate(3, random.uniform(-1, 1, 3) * (0.10, 0.06, 0.08))
-    matrix = (rotation @ create_scale(3, random.uniform(0.93, 1.07, 3)))[:3, :3] - np.eye(3)
+    rotation = create_rotate(3, (random.uniform(-1, 1, 3) * (0.10, 0.06, 0.08)).tolist())
+    matrix = (rotation @ create_scale(3, random.uniform(0.93, 1.07, 3).tolist()))[:3, :3] - np.eye(3)
     shift = random.uniform(-1, 1, 3) * (4, 4, 3)
     axes = np.ogrid[tuple(slice(0, size) for size in SHAPE)]
     offsets = [axis - (size - 1) / 2 for axis, size in zip(axes, SHAPE)]
@@ -128,7 +131,7 @@ def simulate(seed: int, modality: str = "flair", lesion: str | None = None) -> t
     maps = _displace(maps, field)
     tissue = {name: maps[name][0].numpy() for name in names}
     brain = ndimage.binary_opening(tissue["brain"] > 0.5, iterations=3)
-    brain = KeepLargestConnectedComponent()(brain[None])[0].astype(bool)
+    brain = KeepLargestConnectedComponent()(brain[None])[0].astype(bool)  # type: ignore[union-attr]
 
     contrast = {name: value * random.uniform(0.93, 1.07) for name, value in CONTRASTS[modality].items()}
     image = sum(contrast[name] * tissue[name] for name in ("wm", "gm", "csf")) + contrast["detail"] * tissue["detail"]
@@ -144,9 +147,12 @@ def simulate(seed: int, modality: str = "flair", lesion: str | None = None) -> t
     image = ndimage.gaussian_filter(np.clip(image, 0.02, None), random.uniform(0.35, 0.6))
 
     volume = torch.from_numpy(image.astype(np.float32))[None]
-    volume = RandBiasField(degree=3, coeff_range=(-0.06, 0.06), prob=1.0).set_random_state(seed)(volume)
+    bias = RandBiasField(degree=3, coeff_range=(-0.06, 0.06), prob=1.0)
+    bias.set_random_state(seed)
+    biased = bias(volume)
     noise = RandRicianNoise(prob=1.0, std=random.uniform(0.012, 0.03), sample_std=False)
-    volume = noise.set_random_state(seed)(volume)
+    noise.set_random_state(seed)
+    noisy = noise(biased)
     gain = random.uniform(400, 1400)
-    scan = np.clip(np.rint(np.asarray(volume[0]) * gain), 1, 32767) * brain
+    scan = np.clip(np.rint(np.asarray(noisy[0]) * gain), 1, 32767) * brain
     return scan.astype(np.int16), (label & brain).astype(np.uint8)

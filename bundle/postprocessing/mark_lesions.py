@@ -82,9 +82,9 @@ class MarkLesionsd(MapTransform):
             torch.as_tensor(d[key])[0].cpu().numpy() for key in (self.score_key, self.slice_score_key)
         )
         image = torch.as_tensor(d[self.image_key]).movedim(-1, 0)
-        brain = image > BACKGROUND
-        intensity = lesion_intensity(image, brain, self.contrast, self.score_sigma)
-        intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (intensity, brain))
+        in_brain = image > BACKGROUND
+        by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
+        intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
         threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share, **self.search)
         mask = cleaned(score > threshold, self.smallest_share)
         decided: dict[str, Any] = {"volume_threshold": threshold}

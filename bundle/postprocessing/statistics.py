@@ -56,7 +56,7 @@ def lesion_statistics(
     components = []
     for region in measure.regionprops(labels):
         centre = affine[:3, :3] @ np.array(region.centroid) + affine[:3, 3]
-        component = {
+        component: dict[str, Any] = {
             "volume_ml": round(float(region.area) * millilitres, 4),
             "voxels": int(region.area),
             "centre_mm": [round(float(mm), 1) for mm in centre],

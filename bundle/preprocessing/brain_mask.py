@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -47,7 +47,8 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     """
     mask = read_volume(path, "brain mask")
     codes = "".join(nib.aff2axcodes(np.asarray(image.affine, float)))
-    mask = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))(mask)
+    turn = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
+    mask = cast(MetaTensor, turn(mask))
     check_same_grid(mask, path, "brain mask", image)
     values = np.asarray(mask[0])
     if not plausibility.is_a_mask(values, limits):

@@ -64,11 +64,12 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
         padding = [
             (max(0, -start), max(0, start + size - full)) for start, size, full in zip(starts, sizes, mask.shape[1:])
         ]
-        slices = [
+        slices = tuple(
             slice(start + before, start + before + size) for start, size, (before, _) in zip(starts, sizes, padding)
-        ]
+        )
         for key in self.key_iterator(d):
-            d[key] = self.cropper(self.padder(d[key], to_pad=[(0, 0), *padding]), slices)
+            padded = self.padder(d[key], to_pad=[(0, 0), *padding])  # type: ignore[arg-type]  # a pair for each axis
+            d[key] = self.cropper(padded, slices)
             d[key].meta[FIRST_SLICE] = starts[2]
         return d
 

@@ -159,7 +159,7 @@ def edge_share(mask: np.ndarray) -> float:
     """The share of the voxels along the twelve edges of a volume that are in a mask (bool, three axes)."""
     at_limit = np.zeros(mask.shape, np.uint8)
     for axis, size in enumerate(mask.shape):
-        index = [slice(None)] * 3
+        index: list[int | slice] = [slice(None)] * 3
         for place in (0, size - 1):
             index[axis] = place
             at_limit[tuple(index)] |= np.uint8(1 << axis)

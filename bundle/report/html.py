@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -13,10 +12,11 @@ import pandas as pd
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
-from torch import nn
 
 from bundle.cases.run_folder import ERRORS, REPORT, TABLE, RunFolder
+from bundle.distributed import gather
 from bundle.files import sha256, write_whole
+from bundle.model.refinement import IterMaskNet
 from bundle.report.case_page import TEMPLATES, anchor, section_of_page, write_case_page
 from bundle.report.rows import DONE, middle_of, rows_of_run
 
@@ -63,7 +63,7 @@ class RunReport:
         model: the model that is used.
     """
 
-    def __init__(self, run_folder: RunFolder, model: nn.Module) -> None:
+    def __init__(self, run_folder: RunFolder, model: IterMaskNet) -> None:
         self.run_folder = run_folder
         self.model = model
 
@@ -72,7 +72,7 @@ class RunReport:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def add_case(self, engine: Engine) -> None:
-        for item in engine.state.batch:
+        for item in engine.state.batch:  # type: ignore[union-attr]
             write_case_page(self.run_folder.case(item["case"]))
 
     def _facts(self, engine: Engine) -> dict[str, Any]:
@@ -85,13 +85,13 @@ class RunReport:
             lowest = float(self.model.lesion_threshold)
             facts["lowest threshold"] = f"{lowest:.4g} (lesion score; no labels; each volume has its own above it)"
         named = {name.replace("_", " "): value for name, value in self.run_folder.settings.items()}
-        return {**facts, "device": str(engine.state.device), **named}
+        return {**facts, "device": str(engine.state.device), **named}  # type: ignore[attr-defined]
 
     def write(self, engine: Engine) -> None:
         run_folder = self.run_folder
         failures = run_folder.failures
         if not run_folder.interrupted:
-            failures = list(chain.from_iterable(idist.all_gather(failures))) if idist.get_world_size() > 1 else failures
+            failures = gather(failures)
         if idist.get_rank() != 0:
             return
         rows = rows_of_run(run_folder, failures)

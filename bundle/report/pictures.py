@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -76,7 +77,7 @@ def _told(picture: Image.Image, words: str, width_mm: float) -> Image.Image:
         size -= 1
     draw.text((6, CAPTION // 2), words, PALE, ImageFont.load_default(size), anchor="lm")
     letters = ImageFont.load_default(LETTERS)
-    edge = {"stroke_width": 2, "stroke_fill": "black"}
+    edge: dict[str, Any] = {"stroke_width": 2, "stroke_fill": "black"}
     middle = CAPTION + picture.height // 2
     draw.text((6, middle), "R", PALE, letters, anchor="lm", **edge)
     draw.text((picture.width - 6, middle), "L", PALE, letters, anchor="rm", **edge)

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import EllipsisType
 from typing import Any
 
 import torch
 from monai.engines import PrepareBatch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
+from bundle.model.refinement import IterMaskNet
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.training.fields import other_contrast, scanned
 from bundle.training.random_masks import training_masks
@@ -110,7 +112,7 @@ class PrepareMaskedBatch(PrepareSlices):
         visible = torch.where(mask, torch.randn_like(image), seen)
         inputs = torch.cat([visible, high_frequency(seen, self.radius)], dim=1)
         label = torch.cat([image, mask.float()], dim=1)
-        window = (..., *brain_window(brain, self.crop_multiple))
+        window: tuple[EllipsisType | slice, ...] = (..., *brain_window(brain, self.crop_multiple))
         return inputs[window], label[window]
 
 
@@ -129,7 +131,7 @@ class PrepareJudgedBatch(PrepareSlices):
     """
 
     def __init__(
-        self, model: nn.Module, appearance: Appearance, iterations: int, crop_multiple: int | None = None
+        self, model: IterMaskNet, appearance: Appearance, iterations: int, crop_multiple: int | None = None
     ) -> None:
         self.model = model
         self.appearance = appearance
@@ -145,7 +147,7 @@ class PrepareJudgedBatch(PrepareSlices):
             lesions = lesions | (torch.as_tensor(batchdata["pseudo_label"]).to(lesions.device) > 0)
         # frequencies are those of the whole slice
         images = seen, brain, lesions, high_frequency(seen, self.model.radius)
-        window = (..., *brain_window(brain, self.crop_multiple))
+        window: tuple[EllipsisType | slice, ...] = (..., *brain_window(brain, self.crop_multiple))
         seen, brain, lesions, detail = (part[window] for part in images)
         with torch.no_grad():
             found = self.model.refine(seen, brain, seeds, max_iterations=self.iterations, detail=detail)

@@ -11,12 +11,13 @@ import torch
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from monai.metrics import CumulativeIterationMetric
-from torch import Tensor, nn
+from torch import Tensor
 
 from bundle.distributed import gather
 from bundle.errors import InputError
 from bundle.files import writable_folder, write_whole
 from bundle.model.contrast import reconstruction_error
+from bundle.model.refinement import IterMaskNet
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.report.pictures import figure_png
 
@@ -66,7 +67,7 @@ class StoreThreshold:
         metric_name: under which the :py:class:`ThresholdMetric` was attached.
     """
 
-    def __init__(self, models: Sequence[nn.Module], metric_name: str = "threshold") -> None:
+    def __init__(self, models: Sequence[IterMaskNet], metric_name: str = "threshold") -> None:
         self.models = models
         self.metric_name = metric_name
 
@@ -92,7 +93,7 @@ class LesionThreshold:
         InputError: at the end of a run without such a slice.
     """
 
-    def __init__(self, model: nn.Module, percentile: float) -> None:
+    def __init__(self, model: IterMaskNet, percentile: float) -> None:
         self.model = model
         self.percentile = percentile
         self.scores: list[Tensor] = []
@@ -103,7 +104,7 @@ class LesionThreshold:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.store)
 
     def collect(self, engine: Engine) -> None:
-        for output in engine.state.output:
+        for output in engine.state.output:  # type: ignore[union-attr]
             image, score = (torch.as_tensor(output[name]).cpu() for name in ("image", "score"))
             self.scores.append(score[image > BACKGROUND])
 
@@ -136,11 +137,12 @@ class ErrorHistogram:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        errors = engine.state.metric_details[self.metric_name].cpu().numpy()
+        errors = engine.state.metric_details[self.metric_name].cpu().numpy()  # type: ignore[attr-defined]
         threshold = float(engine.state.metrics[self.metric_name])
         figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
         axes = figure.add_subplot()
-        axes.hist(errors, bins=np.geomspace(max(errors.min(), 1e-7), errors.max(), 120), color="#5c6775")
+        bins = np.geomspace(max(errors.min(), 1e-7), errors.max(), 120)
+        axes.hist(errors, bins=bins, color="#5c6775")  # type: ignore[arg-type]
         axes.axvline(threshold, color="#c9184a", label=f"threshold {threshold:.4g} = {self.percentile:g}th percentile")
         axes.set(
             xscale="log",

@@ -38,7 +38,7 @@ class SeedEpoch:
     def __call__(self, engine: Engine) -> None:
         seed = self.seed + 1000 * idist.get_rank() + (1_000_000 * engine.state.epoch if self.every_epoch else 0)
         set_determinism(seed=seed % 2**32)
-        set_rnd(engine.data_loader.dataset, seed=seed % 2**32)
+        set_rnd(engine.data_loader.dataset, seed=seed % 2**32)  # type: ignore[attr-defined]  # MONAI's engines have it
 
 
 class ValidationToTheEnd(ValidationHandler):
@@ -127,7 +127,8 @@ class TrainingState:
         if not self.path.exists():
             return
         try:
-            state = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+            device = engine.state.device  # type: ignore[attr-defined]
+            state = torch.load(self.path, map_location=device, weights_only=True)
             self._check(state["made_from"])
             for name, item in {**self.objects, **self._scaler(engine)}.items():
                 item.load_state_dict(state[name])
@@ -140,7 +141,7 @@ class TrainingState:
                 "written with another configuration); delete it, or choose another --output_dir."
             ) from error
         engine.logger.info(f"Going on from {self.path}, epoch {engine.state.epoch}.")
-        if engine.state.epoch >= engine.state.max_epochs:
+        if engine.state.max_epochs is not None and engine.state.epoch >= engine.state.max_epochs:
             engine.logger.warning(
                 f"{self.path}: all {engine.state.epoch} epochs are done and nothing is trained; to train "
                 "further give the model as --pretrained, and another --output_dir."

@@ -6,15 +6,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bundle.model.refinement import IterMaskNet
+
 
 class ReconstructionPair(nn.Module):
     """Both networks of a model as one module, so that one forward pass (and one DDP wrapper) trains both.
 
     Args:
-        model: an :py:class:`bundle.model.refinement.IterMaskNet`.
+        model: of both.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: IterMaskNet) -> None:
         super().__init__()
         self.initial = model.initial
         self.refiner = model.refiner
