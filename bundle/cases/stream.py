@@ -40,7 +40,9 @@ class VolumeStream(IterableDataset):
         entries = self.run_folder.claim(list(self.data))[idist.get_rank() :: idist.get_world_size()]
         self.run_folder.passed_over = list(getattr(self.data, "passed_over", ()))
         finished = 0
-        for entry in tqdm(entries, "Volumes", unit="volume", disable=not self.progress):
+        bar = tqdm(entries, "Volumes", unit="volume", disable=not self.progress)
+        for entry in bar:
+            bar.set_postfix_str(entry["case"])
             try:
                 if self.run_folder.is_finished(entry["case"]):
                     finished += 1

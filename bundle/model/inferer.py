@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import EllipsisType
 from typing import Any
 
@@ -13,7 +11,6 @@ import torch
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from torch import Tensor
-from tqdm import tqdm
 
 from bundle.errors import InputError
 from bundle.model.crop import brain_window
@@ -22,36 +19,20 @@ from bundle.model.refinement import IterMaskNet, VolumeResult
 from bundle.preprocessing.intensities import BACKGROUND
 
 
-@contextmanager
-def _progress_bar(network: IterMaskNet, slices: int, shown: bool) -> Iterator[None]:
-    """A bar over the slices; the initial network sees each of them once. An exported model does not tell."""
-    with tqdm(total=slices, desc="Refining", unit="slice", disable=not shown, leave=False) as bar:
-        if not shown or isinstance(network, torch.jit.ScriptModule):
-            yield
-            return
-        hook = network.initial.register_forward_hook(lambda module, inputs, output: bar.update(len(output)) and None)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-
 class IterativeMaskInferer(Inferer):
     """Find lesions in preprocessed volumes.
 
     Args:
         batch_size: slices refined together; limits the memory that is needed.
         seed: of the noise; each slice has its own noise, a function of this seed and of its place in the volume.
-        progress: whether to show a progress bar over the slices.
         crop_multiple: leave out the rows and columns of a volume that hold no brain, and keep a multiple of so many, as
             :py:class:`bundle.training.batches.PrepareMaskedBatch` does. None to keep them all, as the published method
             does.
     """
 
-    def __init__(self, batch_size: int, seed: int, progress: bool, crop_multiple: int | None) -> None:
+    def __init__(self, batch_size: int, seed: int, crop_multiple: int | None) -> None:
         self.batch_size = batch_size
         self.seed = seed
-        self.progress = progress
         self.crop_multiple = crop_multiple
 
     def __call__(self, inputs: Tensor, network: IterMaskNet, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -76,11 +57,10 @@ class IterativeMaskInferer(Inferer):
         volumes = torch.as_tensor(inputs)
         found: list[dict[str, Tensor]] = []
         seconds: list[float] = []
-        with _progress_bar(network, len(volumes) * volumes.shape[-1], self.progress):
-            for volume in volumes:
-                started = time.perf_counter()
-                found.append(self._found(volume, network))
-                seconds.append(time.perf_counter() - started)
+        for volume in volumes:
+            started = time.perf_counter()
+            found.append(self._found(volume, network))
+            seconds.append(time.perf_counter() - started)
         figures = {"threshold": float(network.threshold)}
         if network.judge is not None:
             figures["lesion_threshold"] = float(network.lesion_threshold)

@@ -9,7 +9,7 @@ from bundle.model.inferer import IterativeMaskInferer
 from bundle.model.refinement import IterMaskNet
 from tests.flows import REFINEMENT
 
-SETTINGS = {"batch_size": 32, "seed": 0, "progress": False, "crop_multiple": None}
+SETTINGS = {"batch_size": 32, "seed": 0, "crop_multiple": None}
 
 
 def find(volume, model, **settings) -> dict:
