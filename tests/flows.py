@@ -29,6 +29,7 @@ REFINEMENT = {
     "contrast": "any",
     "score_sigma": 0.8,
     "score_limit": 4.0,
+    "score": "intensity",
 }
 
 

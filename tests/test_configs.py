@@ -26,7 +26,7 @@ def test_training_and_inference_build_the_same_model():
     shared = set(train) & set(inference) - {"imports", "dataset_dir", "datalist", "output_dir", "batch_size"}
     shared -= {"initialize", "run", "finalize", "network", "load", "normalise"}
     assert {name: train[name] for name in shared} == {name: inference[name] for name in shared}
-    assert {"network_def", "judge", "contrast", "score_sigma", "crop_multiple"} <= shared
+    assert {"network_def", "judge", "contrast", "score", "score_sigma", "crop_multiple"} <= shared
 
 
 def test_training_and_inference_prepare_scans_by_the_same_steps():
@@ -78,19 +78,35 @@ def test_the_modality_says_how_lesions_differ(modality, contrast):
         assert parser.get_parsed_content("network_def", instantiate=True).contrast == "any"
 
 
-@pytest.mark.parametrize(("name", "files"), [("model", ["inference"]), ("published", ["inference", "published"])])
-def test_the_shipped_weights_fit_and_are_calibrated(name, files):
+@pytest.mark.parametrize(
+    ("name", "files", "modality"),
+    [
+        ("model", ["inference"], "flair"),
+        ("model", ["train", "calibrate"], "flair"),
+        ("published", ["inference", "published"], "flair"),
+        ("t1", ["inference"], "t1"),
+        ("t1", ["train", "calibrate"], "t1"),
+        ("t1ce", ["inference"], "t1ce"),
+    ],
+)
+def test_the_shipped_weights_fit_and_are_calibrated(name, files, modality):
+    """The modality picks the file, in inference as in calibration."""
     parser = ConfigParser()
     parser.read_config([f"configs/{file}.json" for file in files])
+    parser["modality"] = modality
     model = parser.get_parsed_content("network_def")
     path = Path(parser.get_parsed_content("ckpt_path"))
     state = torch.load(path, weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    assert sorted(p.name for p in Path("models").glob("*.pt")) == ["model.pt", "published.pt"]
-    assert path.samefile(f"models/{name}.pt") and path.stat().st_size <= 25e6
+    shipped = sorted(Path("models").glob("*.pt"))
+    assert [p.name for p in shipped] == ["model.pt", "published.pt", "t1.pt", "t1ce.pt"]
+    assert path.samefile(f"models/{name}.pt") and sum(p.stat().st_size for p in shipped) <= 25e6
     model.load_state_dict(state)
-    # the card says what the configs say
-    assert read_card(state) == model.card and model.card["modality"] == "flair"
+    # the card says what the configs say; that of FLAIR is older than the setting "score"
+    card = {"score": "intensity", **read_card(state)}
+    note = card.pop("note", "")
+    assert card == model.card and model.card["modality"] == modality
+    assert ("were not measured" in note) == (modality != "flair")
     assert float(model.threshold) > 0 and (model.judge is None or 0 < float(model.lesion_threshold) < 1)
     assert all(v.dtype == torch.float32 for name, v in state.items() if "running" in name)
 
@@ -154,9 +170,9 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     """Each key that a user may set is a setting of the results, part of the weights, or shapes no result."""
     config = json.loads(Path("configs/inference.json").read_text())
     names = {name for name, value in config.items() if not isinstance(value, list) and "_target_" not in str(value)}
-    names |= {"contrast"}
+    names |= {"contrast", "score"}
     paths = {"bundle_root", "image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split"}
-    paths |= {"pattern", "output_dir", "ckpt_path", "results", "labels_may_be_missing"}
+    paths |= {"pattern", "output_dir", "ckpt_path", "shipped_weights", "results", "labels_may_be_missing"}
     computer = {"device", "amp", "batch_size", "progress", "overwrite", "network", "settings"}
     of_weights = {"channels", "res_blocks", "dropout"}
     assert names - paths - computer - of_weights == set(config["settings"]) - {"judge"}

@@ -13,7 +13,11 @@ from bundle.cli.options import OPTIONS
 from bundle.errors import InputError
 
 # what help pages say of defaults that are computed
-_COMPUTED = {"device": "the GPU where there is one", "amp": "true on a GPU", "ckpt_path": "the weights that ship"}
+_COMPUTED = {
+    "device": "the GPU where there is one",
+    "amp": "true on a GPU",
+    "ckpt_path": "the weights that ship for the modality",
+}
 
 
 # both spellings of a name, --brain_mask and --brain-mask

@@ -75,6 +75,7 @@ OPTIONS = {
     "progress": Option(Switch(), "show a progress bar"),
     "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
     # the method
+    "score": Option(Word(("intensity", "probability")), "whether the lesion score has the intensity in it"),
     "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),
     "start_fraction": Option(Number(above=0, high=1), "share of the brain's pixels that the first mask hides"),
     "largest_lesion_share": Option(Number(above=0, high=1), "share of the brain above which lesions are warned of"),

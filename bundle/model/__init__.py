@@ -2,19 +2,20 @@
 """The networks, and the refinement that finds what they cannot explain."""
 
 from bundle.model.authors_checkpoint import convert_reference_state
-from bundle.model.card import card_tensor, read_card
+from bundle.model.card import card_tensor, read_card, weights_note
 from bundle.model.checkpoint import ModelLoader
 from bundle.model.contrast import CONTRASTS, lesion_contrast, reconstruction_error
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
 from bundle.model.inferer import IterativeMaskInferer
-from bundle.model.lesion_score import lesion_intensity, robust_intensity
+from bundle.model.lesion_score import SCORES, lesion_intensity, robust_intensity, score_kind
 from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
 from bundle.model.noise import addressed_noise
 from bundle.model.refinement import IterMaskNet, RefinementResult, VolumeResult, start_mask
 
 __all__ = [
     "CONTRASTS",
+    "SCORES",
     "IterMaskNet",
     "IterativeMaskInferer",
     "ModelLoader",
@@ -33,5 +34,7 @@ __all__ = [
     "read_card",
     "reconstruction_error",
     "robust_intensity",
+    "score_kind",
     "start_mask",
+    "weights_note",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,3 +31,14 @@ def read_card(state: Mapping[str, Tensor]) -> dict[str, Any]:
         ValueError: when what lies there is no card.
     """
     return json.loads(bytes(state[CARD].tolist()).decode()) if CARD in state else {}
+
+
+def weights_note(path: str) -> str:
+    """What every reader of a mask has to know of the weights that made it: the ``note`` on their card, or nothing.
+
+    A file that is no checkpoint has none; :py:class:`bundle.model.checkpoint.ModelLoader` says what is wrong with it.
+    """
+    try:
+        return str(read_card(torch.load(path, map_location="cpu", weights_only=True)).get("note", ""))
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, AttributeError, pickle.UnpicklingError):
+        return ""

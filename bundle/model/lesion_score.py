@@ -7,6 +7,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.errors import InputError
+
+SCORES = ("intensity", "probability")
+
+# in T1 much healthy tissue is as dark, or with contrast agent as bright, as lesions are
+SCORE_BY_MODALITY = {
+    "flair": "intensity",
+    "t2": "intensity",
+    "dwi": "intensity",
+    "adc": "intensity",
+    "t1": "probability",
+    "t1ce": "probability",
+}
+
+
+def score_kind(modality: str) -> str:
+    """What the lesion score of images of a modality is made of, one of ``SCORES``; see :py:func:`lesion_score`.
+
+    Raises:
+        InputError: when there is no such modality.
+    """
+    if modality not in SCORE_BY_MODALITY:
+        raise InputError(
+            f"{modality}: no such modality; give --modality as one of {', '.join(SCORE_BY_MODALITY)}, "
+            f"or --score as one of {', '.join(SCORES)}."
+        )
+    return SCORE_BY_MODALITY[modality]
+
 
 def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float) -> Tensor:
     """Distance from the median of the brain in the slice, in interquartile ranges of the volume, smoothed in plane.
@@ -59,9 +87,12 @@ def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str, sigma: fl
 
 
 def lesion_score(
-    probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str, sigma: float, limit: float
+    probability: Tensor, image: Tensor, brain_mask: Tensor, contrast: str, sigma: float, limit: float, score: str
 ) -> Tensor:
-    """The square root of the judge's probability, times the intensity in the direction of lesions.
+    """How much each pixel looks like a lesion.
+
+    By "intensity", the square root of the judge's probability times the intensity in the direction of lesions; by
+    "probability" the judge's probability alone.
 
     Args:
         probability: of the slices of one volume, D x 1 x H x W, 0 to 1.
@@ -70,8 +101,11 @@ def lesion_score(
         contrast: see :py:func:`lesion_intensity`.
         sigma: see :py:func:`robust_intensity`.
         limit: interquartile ranges above which a higher intensity counts no more.
+        score: "intensity" or "probability".
 
     Returns:
-        Tensor: float32, the shape of ``probability``, 0 to ``limit``.
+        Tensor: float32, the shape of ``probability``, 0 to ``limit``, or 0 to 1; 0 outside the brain.
     """
+    if score == "probability":
+        return probability.float() * brain_mask
     return probability.float().sqrt() * lesion_intensity(image, brain_mask, contrast, sigma).clamp(0.0, limit)

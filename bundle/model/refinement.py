@@ -14,7 +14,7 @@ from bundle.errors import InputError
 from bundle.model.card import CARD, card_tensor
 from bundle.model.contrast import CONTRASTS, reconstruction_error
 from bundle.model.frequency import high_frequency
-from bundle.model.lesion_score import lesion_score
+from bundle.model.lesion_score import SCORES, lesion_score
 from bundle.model.noise import addressed_noise
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -97,13 +97,14 @@ class IterMaskNet(nn.Module):
         contrast: in which direction lesions differ: "bright", "dark" or "any", see :py:func:`reconstruction_error`.
         score_sigma: see :py:func:`bundle.model.lesion_score.robust_intensity`.
         score_limit: see :py:func:`bundle.model.lesion_score.lesion_score`.
+        score: "intensity" or "probability", see :py:func:`bundle.model.lesion_score.lesion_score`.
         judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
             trained on synthetic lesions; no part of the published method. None to go without.
         card: for which images the weights are: ``modality``, and settings by name. It is saved with the weights. That
             of a checkpoint is not taken over, see :py:class:`bundle.model.checkpoint.ModelLoader`.
 
     Raises:
-        InputError: when ``contrast`` is none of these.
+        InputError: when ``contrast`` or ``score`` is none of these.
     """
 
     if TYPE_CHECKING:  # TorchScript cannot read annotations of a class here
@@ -121,12 +122,15 @@ class IterMaskNet(nn.Module):
         contrast: str,
         score_sigma: float,
         score_limit: float,
+        score: str,
         judge: Optional[nn.Module] = None,
         card: Optional[Mapping[str, Any]] = None,
     ) -> None:
         super().__init__()
         if contrast not in CONTRASTS:
             raise InputError(f"{contrast}: no such contrast; give --contrast as one of {', '.join(CONTRASTS)}.")
+        if score not in SCORES:
+            raise InputError(f"{score}: no such score; give --score as one of {', '.join(SCORES)}.")
         self.initial = initial
         self.refiner = refiner
         self.judge = judge
@@ -137,6 +141,7 @@ class IterMaskNet(nn.Module):
         self.contrast = contrast
         self.score_sigma = float(score_sigma)
         self.score_limit = float(score_limit)
+        self.score = score
         self.card = dict(card or {})
         # TorchScript reads no global variable
         self.background = BACKGROUND
@@ -223,7 +228,13 @@ class IterMaskNet(nn.Module):
         score: Optional[Tensor] = None
         if self.judge is not None:
             score = lesion_score(
-                torch.cat(probabilities), image, brain_mask, self.contrast, self.score_sigma, self.score_limit
+                torch.cat(probabilities),
+                image,
+                brain_mask,
+                self.contrast,
+                self.score_sigma,
+                self.score_limit,
+                self.score,
             )
         return VolumeResult(
             torch.cat(masks),

@@ -27,6 +27,7 @@ class MarkLesionsd(MapTransform):
     Args:
         keys: of the mask, 1 x H x W x D.
         contrast: in which direction lesions differ, see :py:func:`bundle.model.contrast.reconstruction_error`.
+        score: what it is made of, see :py:func:`bundle.model.lesion_score.lesion_score`.
         score_sigma: of the score's intensity, see :py:func:`bundle.model.lesion_score.robust_intensity`.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
         search: of the threshold: ``size_exponent``, ``ratio`` and ``fewest``, see :py:func:`sharpest_threshold`.
@@ -39,8 +40,9 @@ class MarkLesionsd(MapTransform):
         slice_score_key: of the same as the slices gave it.
         image_key: of the preprocessed image.
 
-    The threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in ``refinement``, which
-    gains it as ``volume_threshold``; or where lesions are small ``separate_lesions``, true.
+    Of a score by intensity the threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in
+    ``refinement``, which gains it as ``volume_threshold``; or where lesions are small ``separate_lesions``, true. Of a
+    score by probability it is ``lesion_threshold`` itself, for lesions of every size.
 
     Raises:
         InputError: when ``lesion_threshold`` is not calibrated.
@@ -50,6 +52,7 @@ class MarkLesionsd(MapTransform):
         self,
         keys: KeysCollection,
         contrast: str,
+        score: str,
         score_sigma: float,
         smallest_share: float,
         search: Mapping[str, Any],
@@ -61,6 +64,7 @@ class MarkLesionsd(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.contrast = contrast
+        self.score = score
         self.score_sigma = score_sigma
         self.smallest_share = smallest_share
         self.search = search
@@ -85,11 +89,14 @@ class MarkLesionsd(MapTransform):
         in_brain = image > BACKGROUND
         by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
         intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
-        threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share, **self.search)
+        threshold, by_intensity = lowest, self.score == "intensity"
+        if by_intensity:
+            threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share, **self.search)
         mask = cleaned(score > threshold, self.smallest_share)
         decided: dict[str, Any] = {"volume_threshold": threshold}
         spacing = affine_to_spacing(d[self.image_key].affine)
-        if without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000 < self.small_lesion:
+        largest_ml = without_small(mask, share=1.0).sum() * float(spacing.prod()) / 1000
+        if by_intensity and largest_ml < self.small_lesion:
             rule = self.small_lesion_rule
             score = smoothed_across_slices(slice_score, float(spacing[2]), rule["sigma"])
             mask = separate_lesions(score, lowest, rule["peak_ratio"], rule["cut"])

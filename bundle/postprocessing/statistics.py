@@ -95,12 +95,17 @@ class LesionStatisticsd(MapTransform):
     Args:
         keys: of the lesion mask, in the grid of the scan.
         largest_share: of the brain that lesions may take; where they take more, a warning says so.
+        weights_note: a sentence that is added to the warnings of each case, see
+            :py:func:`bundle.model.card.weights_note`.
         image_key: of the preprocessed image.
     """
 
-    def __init__(self, keys: KeysCollection, largest_share: float, image_key: str = "image") -> None:
+    def __init__(
+        self, keys: KeysCollection, largest_share: float, weights_note: str = "", image_key: str = "image"
+    ) -> None:
         super().__init__(keys)
         self.largest_share = largest_share
+        self.weights_note = weights_note
         self.image_key = image_key
 
     def _warnings(self, data: Mapping[Hashable, Any], lesion_ml: float, brain_ml: float) -> list[str]:
@@ -111,7 +116,7 @@ class LesionStatisticsd(MapTransform):
                 f"Lesions take {100 * lesion_ml / brain_ml:.0f} % of the brain, which is hardly possible: look at the "
                 "scan, its contrast (--modality) and its brain mask."
             )
-        return said
+        return said + ([self.weights_note] if self.weights_note else [])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)

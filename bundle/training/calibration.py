@@ -86,6 +86,7 @@ class LesionThreshold:
     Args:
         model: with a buffer ``lesion_threshold``.
         percentile: of the scores at brain pixels.
+        lowest: the threshold where the percentile lies below it.
 
     The outputs of the run need ``image`` and ``score``, cut to the slices without a lesion.
 
@@ -93,9 +94,10 @@ class LesionThreshold:
         InputError: at the end of a run without such a slice.
     """
 
-    def __init__(self, model: IterMaskNet, percentile: float) -> None:
+    def __init__(self, model: IterMaskNet, percentile: float, lowest: float) -> None:
         self.model = model
         self.percentile = percentile
+        self.lowest = lowest
         self.scores: list[Tensor] = []
 
     def attach(self, engine: Engine) -> None:
@@ -112,7 +114,7 @@ class LesionThreshold:
         scores = torch.cat([torch.zeros(0), *gather(self.scores)])
         if not len(scores):
             raise InputError("No lesion-free slice to calibrate the judge on; give healthy scans, or more patients.")
-        threshold = healthy_threshold(scores, self.percentile)
+        threshold = healthy_threshold(scores, self.percentile).clamp(min=self.lowest)
         engine.logger.info(f"Threshold of the judge: {float(threshold):.4g}, from {len(scores):,} pixels")
         with torch.no_grad():
             self.model.lesion_threshold.fill_(threshold)

@@ -120,6 +120,23 @@ def test_scans_are_segmented_from_another_folder(trained, tmp_path, without_judg
     assert "Engine run" not in said.err and "Report: " in said.out
 
 
+def test_a_modality_alone_picks_its_weights_by_both_doors(tmp_path, capsys):
+    write_head(tmp_path, "sub-01_T1w", 0)
+    scan = str(next(tmp_path.glob("*T1w*")))
+    assert main(["segment", scan, "--modality", "t1", "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert "--ckpt_path" not in words
+    values = options_of_command_line([MONAI, *words[words.index("monai.bundle") + 1 :]])
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "inference.json"))
+    parser.update(values)
+    assert values["modality"] == "t1" and "ckpt_path" not in values
+    assert Path(parser.get_parsed_content("ckpt_path")).samefile(ROOT / "models" / "t1.pt")
+    assert parser.get_parsed_content("score") == "probability"
+    parser["ckpt_path"] = str(ROOT / "models" / "model.pt")
+    assert parser.get_parsed_content("weights_note") == ""
+
+
 def test_a_dry_run_prints_the_equal_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ("20240101", "$a #1"):

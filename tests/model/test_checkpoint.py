@@ -7,8 +7,9 @@ from ignite.engine import Engine
 
 from bundle.errors import InputError
 from bundle.model.authors_checkpoint import convert_reference_state
-from bundle.model.card import read_card
+from bundle.model.card import read_card, weights_note
 from bundle.model.checkpoint import ModelLoader
+from bundle.model.exporting import export_torchscript
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
 from tests.flows import REFINEMENT
@@ -145,9 +146,28 @@ def test_weights_know_their_modality(golden_model, tmp_path, caplog):
     assert "image_size 64, and this run has image_size 96" in caplog.text
 
 
+def test_a_note_goes_with_the_file_and_is_no_setting(golden_model, tmp_path, caplog):
+    path = str(tmp_path / "model.pt")
+    torch.save(with_card(golden_model, {"modality": "t1", "note": "Measured on 3 scans."}).state_dict(), path)
+    assert weights_note(path) == "Measured on 3 scans."
+    ModelLoader(path, with_card(golden_model, {"modality": "t1"}))(Engine(lambda *_: None))
+    assert "may be wrong" not in caplog.text
+    torch.save(with_card(golden_model, {"modality": "t1"}).state_dict(), path)
+    assert weights_note(path) == ""
+    (tmp_path / "text.pt").write_text("no weights")
+    assert weights_note(str(tmp_path / "text.pt")) == weights_note(str(tmp_path / "missing.pt")) == ""
+
+
 def test_a_checkpoint_without_a_card_is_taken_as_it_is(golden_model, tmp_path):
     state = golden_model.state_dict()
     del state["_extra_state"]
     torch.save(state, tmp_path / "old.pt")
     ModelLoader(str(tmp_path / "old.pt"), with_card(golden_model, {"modality": "t1"}))(Engine(lambda *_: None))
     with_card(golden_model, {}).load_state_dict(state)
+
+
+def test_an_exported_model_is_for_the_modality_of_its_weights(tmp_path):
+    for name, score in (("t1", "probability"), ("model", "intensity")):
+        target = str(tmp_path / f"{name}.ts")
+        export_torchscript(["configs/inference.json"], ".", f"models/{name}.pt", target)
+        assert torch.jit.load(target).score == score

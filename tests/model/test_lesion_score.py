@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.model.lesion_score import lesion_score, robust_intensity
+from bundle.errors import InputError
+from bundle.model.lesion_score import lesion_score, robust_intensity, score_kind
 
 SIGMA = 0.8
 
@@ -40,13 +41,28 @@ def test_a_slice_that_is_brighter_as_a_whole_looks_no_more_like_a_lesion(volume)
 @pytest.mark.parametrize(("contrast", "bright", "dark"), [("bright", 4, 0), ("dark", 0, 4), ("any", 4, 4)])
 def test_the_score_looks_in_the_direction_of_lesions(volume, contrast, bright, dark):
     image, brain = volume
-    score = lesion_score(torch.full_like(image, 0.25), image, brain, contrast, SIGMA, limit=4.0)
+    score = lesion_score(torch.full_like(image, 0.25), image, brain, contrast, SIGMA, limit=4.0, score="intensity")
     assert score[1, 0, 9:11, 5:7].mean() == pytest.approx(bright / 2) and score.max() <= 2
     assert score[1, 0, 21:23, 5:7].mean() == pytest.approx(dark / 2) and score.min() >= 0
-    assert not lesion_score(torch.zeros_like(image), image, brain, contrast, SIGMA, limit=4.0).any()
+    assert not lesion_score(torch.zeros_like(image), image, brain, contrast, SIGMA, limit=4.0, score="intensity").any()
 
 
 def test_slices_without_brain_have_no_score(volume):
     image, _ = volume
     nothing = torch.zeros_like(image, dtype=torch.bool)
-    assert not lesion_score(torch.ones_like(image), image, nothing, "bright", SIGMA, limit=4.0).any()
+    assert not lesion_score(torch.ones_like(image), image, nothing, "bright", SIGMA, limit=4.0, score="intensity").any()
+
+
+def test_by_probability_the_score_is_what_the_judge_says(volume):
+    """Bright, dark and plain pixels of the same probability have the same score."""
+    image, brain = volume
+    probability = torch.rand(image.shape, generator=torch.Generator().manual_seed(1))
+    for contrast in ("bright", "dark", "any"):
+        score = lesion_score(probability, image, brain, contrast, SIGMA, limit=4.0, score="probability")
+        assert torch.equal(score[brain], probability[brain]) and not score[~brain].any()
+
+
+def test_the_modality_says_what_the_score_is_made_of():
+    assert [score_kind(name) for name in ("flair", "t2", "t1", "t1ce")] == ["intensity"] * 2 + ["probability"] * 2
+    with pytest.raises(InputError, match="pd: no such modality"):
+        score_kind("pd")

@@ -95,6 +95,8 @@ def test_the_direction_of_a_lesion():
         assert reconstruction_error(image, reconstruction, contrast).tolist() == expected
     with pytest.raises(ValueError, match="no such contrast"):
         IterMaskNet(torch.nn.Identity(), torch.nn.Identity(), **{**REFINEMENT, "contrast": "light"})
+    with pytest.raises(ValueError, match="likelihood: no such score; give --score as one of intensity, probability"):
+        IterMaskNet(torch.nn.Identity(), torch.nn.Identity(), **{**REFINEMENT, "score": "likelihood"})
 
 
 def test_only_bright_pixels_stay_hidden(golden, golden_model):

@@ -15,8 +15,8 @@ SEARCH = {"ratio": 1.16, "size_exponent": 0.2, "fewest": 10}
 RULE = {"peak_ratio": 18.0, "cut": 0.4, "sigma": 1.0}
 
 
-def mark_lesions(smallest_share: float = 0.1, small_lesion: float = 5.0) -> MarkLesionsd:
-    return MarkLesionsd("pred", "bright", 0.8, smallest_share, SEARCH, small_lesion, RULE)
+def mark_lesions(smallest_share: float = 0.1, small_lesion: float = 5.0, score: str = "intensity") -> MarkLesionsd:
+    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH, small_lesion, RULE)
 
 
 def test_small_components_go():
@@ -112,6 +112,20 @@ def test_where_all_lesions_are_small_none_is_dropped_beside_another():
     assert result["score"][0, 9, 9, 0] > 0.5 and isinstance(result["score"], type(data["score"]))
     apart = mark_lesions(small_lesion=0.0)(data)
     assert apart["pred"].sum() == 75
+
+
+@pytest.mark.parametrize("spacing", [10.0, 1.0])
+def test_by_probability_one_threshold_marks_lesions_of_every_size(spacing):
+    """No volume's own threshold, no search for small ones: above a half, cleaned; whatever the voxel size."""
+    data = judged(spacing, lowest=0.5)
+    data["image"][data["image"] > 0] = -2.0  # as dark as nothing that is bright
+    data["score"][0, 11, 11], data["score"][0, 2:7, 2] = 0.5, 0.51
+    result = mark_lesions(score="probability")(data)
+    # the lesion with its enclosed core and its faint edge; not the speck, nor what is no more than a half
+    assert result["pred"].sum() == 75 and result["pred"][0, 4, 4, 1] == 1 and result["pred"][0, 3, 2, 1] == 1
+    assert result["refinement"] == {"lesion_threshold": 0.5, "volume_threshold": 0.5}
+    assert torch.equal(result["score"], data["score"])
+    assert mark_lesions(smallest_share=0.0, score="probability")(data)["pred"].sum() == 76
 
 
 def test_each_small_lesion_is_cut_at_its_own_height():
