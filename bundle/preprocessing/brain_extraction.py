@@ -51,7 +51,10 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
 
     turned = cast(MetaTensor, _to_lps(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
-    # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for
+    # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for; they
+    # are flushed in this thread alone, so that no other may take part
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         # it prints what it does; its arrays have the slices first
@@ -66,5 +69,6 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
             )
     finally:
         torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
     return cast(MetaTensor, _to_lps.inverse(mask) > 0)
