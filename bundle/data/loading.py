@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class LoadVolumed(LoadImaged):
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         # not that of LoadImaged, which registers readers that are not used
         MapTransform.__init__(self, keys, allow_missing_keys)
+        # MONAI Label sets image_only on it
+        self._loader = SimpleNamespace(image_only=True)  # type: ignore[assignment]
 
     def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:
         d = dict(data)
