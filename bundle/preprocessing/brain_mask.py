@@ -102,7 +102,8 @@ class BrainMaskd(MapTransform):
             path = image.meta.get("filename_or_obj", "the image")
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
-            head = "" if given is not None else self._signs_of_a_head(image)
+            floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits) if given is None else 0.0
+            head = self._signs_of_a_head(image, image > floor) if given is None else ""
             strip = given is None and (
                 self.skull_strip == "always" or (self.skull_strip == "auto" and head and can_extract_brains())
             )
@@ -111,7 +112,6 @@ class BrainMaskd(MapTransform):
                 d[FOUND_BRAIN] = mask.to(torch.uint8)
                 said.append("The skull was taken off by HD-BET: look at the outline of the brain.")
             elif given is None:
-                floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits)
                 image.meta[BRAIN_FLOOR] = floor
                 mask = image > floor
                 if floor:
@@ -166,11 +166,9 @@ class BrainMaskd(MapTransform):
                 "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
             )
 
-    def _signs_of_a_head(self, image: MetaTensor) -> str:
+    def _signs_of_a_head(self, image: MetaTensor, seen: MetaTensor) -> str:
         """Why a scan seems to have its skull on; empty where it seems to have none."""
         limits = self.limits
-        voxels = np.asarray(image[0])
-        seen = image > plausibility.tiny_floor(voxels, limits)
         if not bool(seen.any()):
             return ""
         spacing = [float(mm) for mm in affine_to_spacing(image.affine)]
@@ -179,7 +177,7 @@ class BrainMaskd(MapTransform):
         length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
         if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
             return ""
-        ring = plausibility.dark_ring(voxels, spacing)
+        ring = plausibility.dark_ring(np.asarray(image[0]), spacing)
         if millilitres <= limits.head_ml and length <= limits.head_mm and ring >= limits.dark_ring:
             return ""
         dark = f", and below the surface lies a dark ring ({100 * ring:.0f} %)" if ring < limits.dark_ring else ""
