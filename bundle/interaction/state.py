@@ -1,0 +1,191 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""A scan that is ready for clicks: all that was found in it, and what is needed to look at a part of it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data.utils import affine_to_spacing
+from monai.utils import convert_to_dst_type
+from torch import Tensor
+
+from bundle.model.refinement import IterMaskNet
+
+
+class Tools(NamedTuple):
+    """What answers are made with, the same for all scans.
+
+    Attributes:
+        network: with its weights, on its device.
+        rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.influence`.
+        seed: of the noise, see :py:class:`bundle.model.IterativeMaskInferer`.
+        crop_multiple: see there.
+        amp: whether the network runs in half precision.
+        score_lesions: transform from the scores of slices to the score of a volume.
+        to_scan: takes ``score`` and ``reconstruction`` to the grid and the intensities of the scan.
+        describe: transform that adds the statistics of the mask.
+    """
+
+    network: IterMaskNet
+    rule: Mapping[str, float]
+    seed: int
+    crop_multiple: int | None
+    amp: bool
+    score_lesions: Callable
+    to_scan: Callable
+    describe: Callable
+
+
+@dataclass(eq=False)
+class ScanState:
+    """What is kept of a scan between clicks; nothing in it changes.
+
+    Args:
+        data: of the scan, as it is before its results are written: ``image``, ``score`` and ``reconstruction`` on the
+            grid of the model, ``scan``, ``scan_brain`` and ``pred`` on that of the scan.
+        tools: that answers are made with.
+    """
+
+    data: Mapping[Any, Any]
+    tools: Tools
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the scan along its axes, as it is stored."""
+        return tuple(self.data["scan"].shape[1:])
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From voxels of the scan to millimetres, 4 x 4."""
+        return np.asarray(self.data["scan"].affine, dtype=float)
+
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """Millimetres from voxel to voxel along each axis of the scan."""
+        return np.asarray(affine_to_spacing(self.affine), dtype=float)
+
+    @cached_property
+    def scan(self) -> np.ndarray:
+        """The intensities of the scan, float32, as it is stored."""
+        return np.asarray(torch.as_tensor(self.data["scan"])[0].cpu(), dtype=np.float32)
+
+    @cached_property
+    def brain(self) -> np.ndarray:
+        """Where the brain is (bool), on the grid of the scan."""
+        return np.asarray(torch.as_tensor(self.data["scan_brain"])[0].cpu()) > 0
+
+    @cached_property
+    def intensity_scale(self) -> float:
+        """The interquartile range of the brain's intensities."""
+        low, high = np.percentile(self.scan[self.brain], (25, 75))
+        return float(max(high - low, 1e-6))
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The mask without a prompt, uint8, on the grid of the scan."""
+        return np.asarray(torch.as_tensor(self.data["pred"])[0].cpu()).astype(np.uint8)
+
+    @property
+    def score(self) -> Tensor:
+        """The lesion score, or from a model without a judge the error; on the grid of the model, H x W x D."""
+        return torch.as_tensor(self.data["score" if "score" in self.data else "error"])[0].cpu()
+
+    @property
+    def slice_score(self) -> Tensor:
+        """:py:attr:`score`, as the slices gave it."""
+        return torch.as_tensor(self.data["slice_score"])[0].cpu() if "slice_score" in self.data else self.score
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """The last reconstruction, on the grid and in the intensities of the model, H x W x D."""
+        return torch.as_tensor(self.data["model_reconstruction"])[0].cpu()
+
+    @cached_property
+    def threshold(self) -> float:
+        """The score at which the mask ends: a twentieth of what is marked scores lower (what is filled does)."""
+        inside = self.score[torch.as_tensor(self.data["model_mask"])[0].cpu() > 0]
+        lowest = float(self.data["refinement"].get("lesion_threshold", self.data["refinement"]["threshold"]))
+        return max(lowest, float(inside.quantile(0.05))) if len(inside) else lowest
+
+    @cached_property
+    def to_model(self) -> np.ndarray:
+        """From voxels of the scan to voxels of the grid of the model, 4 x 4."""
+        return np.linalg.inv(np.asarray(self.data["image"].affine, dtype=float)) @ self.affine
+
+    @cached_property
+    def automatic(self) -> Answer:
+        """The answer without a prompt."""
+        started = time.perf_counter()
+        return Answer(self, self.mask, self.score, self.reconstruction, time.perf_counter() - started)
+
+
+class Change(NamedTuple):
+    """Where a mask differs from the one without prompts.
+
+    Attributes:
+        voxels: how many do.
+        box: first voxel and the one after the last along each axis, around all of them; None where none does.
+    """
+
+    voxels: int
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None
+
+
+@dataclass(eq=False)
+class Answer:
+    """What prompts make of a scan.
+
+    Args:
+        state: of the scan.
+        mask: 1 where a lesion is, 0 elsewhere; uint8, the shape of the scan as it is stored.
+        model_score: of :py:attr:`ScanState.score`, with what the prompts changed.
+        model_reconstruction: of :py:attr:`ScanState.reconstruction`, with what the prompts changed.
+        seconds: that it took.
+    """
+
+    state: ScanState
+    mask: np.ndarray
+    model_score: Tensor
+    model_reconstruction: Tensor
+    seconds: float
+
+    @cached_property
+    def _maps(self) -> dict[str, np.ndarray]:
+        found = {"score": self.model_score, "reconstruction": self.model_reconstruction}
+        like = self.state.data["model_reconstruction"]
+        volumes = {name: convert_to_dst_type(volume[None], like)[0] for name, volume in found.items()}
+        there = self.state.tools.to_scan({"image": self.state.data["image"], **volumes})
+        return {name: np.asarray(torch.as_tensor(there[name])[0].cpu(), dtype=np.float32) for name in found}
+
+    @property
+    def score(self) -> np.ndarray:
+        """The lesion score, float32, on the grid of the scan; computed when it is asked for."""
+        return self._maps["score"]
+
+    @property
+    def reconstruction(self) -> np.ndarray:
+        """The last reconstruction, with the scan's intensities, float32, on its grid; computed when it is asked for."""
+        return self._maps["reconstruction"]
+
+    @cached_property
+    def changed(self) -> Change:
+        """Where the mask differs from the one without prompts."""
+        differs = self.mask != self.state.mask
+        if not differs.any():
+            return Change(0, None)
+        sides = [differs.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1))]
+        first, second, third = ((int(side[0]), int(side[-1]) + 1) for side in sides)
+        return Change(int(differs.sum()), (first, second, third))
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Volume in millilitres, components and warnings, as ``itermask2 segment`` writes them of a case."""
+        data = dict(self.state.data)
+        data["pred"] = convert_to_dst_type(self.mask[None], data["pred"])[0]
+        return self.state.tools.describe(data)["statistics"]
