@@ -100,8 +100,8 @@ class Prompts:
             for voxel in prompt:
                 if any(not 0 <= index < size for index, size in zip(voxel, shape)):
                     raise InputError(
-                        f"The prompts' voxel {list(voxel)} lies outside of the scan of "
-                        f"{' x '.join(map(str, shape))} voxels; indices count from 0, in the order of the axes in the file."
+                        f"The prompts' voxel {list(voxel)} lies outside of the scan of {' x '.join(map(str, shape))} "
+                        "voxels; indices count from 0, in the order of the axes in the file."
                     )
 
     @classmethod
