@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_by_name(paths: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of files by name; empty where there is no such file."""
+    return {name: sha256(path) if Path(path).exists() else "" for name, path in paths.items()}
 
 
 def sha256_of(known: Any) -> str:

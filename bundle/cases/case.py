@@ -15,7 +15,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from bundle.data.loading import PLACE
-from bundle.data.volumes import oriented_array, oriented_brain, read_oriented
+from bundle.data.volumes import on_grid_of, oriented_array, oriented_brain, read_oriented, read_volume
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -110,6 +110,14 @@ class CaseFolder:
         """The scan itself, 1 x W x H x D, axes towards left, posterior and superior."""
         statistics = self.statistics()
         return read_oriented(statistics["image"], statistics.get("series", ""))
+
+    def others(self) -> dict[str, np.ndarray]:
+        """Further contrasts that the run used, by the word of ``--modality``, on the grid of :py:meth:`scan`."""
+        paths = self.statistics().get("others")
+        if not paths:
+            return {}
+        scan = self.scan()
+        return {name: np.asarray(on_grid_of(read_volume(path), scan)[0]) for name, path in paths.items()}
 
     def brain(self, scan: np.ndarray) -> np.ndarray:
         """Where the brain is (bool), ``scan`` being the voxels of :py:meth:`scan`."""

@@ -56,6 +56,7 @@ def _hashes(entry: Mapping[str, Any]) -> dict[str, str] | None:
     """What is in the files of a case; None where one of them cannot be read."""
     try:
         hashes = {key: sha256(entry[key]) for key in PATHS if entry.get(key)}
+        hashes |= {name: sha256(path) for name, path in entry.get("others", {}).items()}
         return {**hashes, "series": entry["series"]} if entry.get("series") else hashes
     except (OSError, TypeError):
         return None

@@ -10,6 +10,7 @@ import click
 
 from bundle.cli.bundle_files import top_level
 from bundle.cli.commands import CONTEXT, Command, argument, overlays, run_options
+from bundle.cli.contrasts import contrast_options, contrasts_listed, put_together, take_images
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
 from bundle.errors import InputError
@@ -41,6 +42,7 @@ EVALUATION = ("inference", "evaluate")
     ),
     without=("image", "dataset_dir"),
 )
+@contrast_options
 @overlays
 def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """Find lesions in brain MRI scans.
@@ -54,15 +56,28 @@ def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **
       itermask2 segment flair.nii.gz -o results
       itermask2 segment patient1.nii.gz patient2.nii.gz dicom/ -o results
       itermask2 segment head.nii.gz --brain_mask brain.nii.gz -o results
+      itermask2 segment --flair f.nii.gz --t1 t.nii.gz --t1ce c.nii.gz -o results
       itermask2 segment study/ --brain_mask_pattern "{name}_brain.nii.gz" -o results
 
     For each scan there is a folder with the lesion mask, maps, and statistics (volume in ml, places, warnings);
     report.html shows all scans. A scan that cannot be used is named, and does not stop the others.
     """
-    if not scans and values["datalist"] is None:
+    images = take_images(values)
+    if images and (scans or values["datalist"] is not None):
+        raise InputError(
+            f"--{next(iter(images))} and {scans[0] if scans else '--datalist'} were both given; give the contrasts of "
+            'one scan, or list many in a datalist as "image": {"flair": path, "t1": path}.'
+        )
+    if not images and not scans and values["datalist"] is None:
         raise InputError("No scan was given; name scans or folders, as in 'itermask2 segment flair.nii.gz -o results'.")
     if scans:
         values["image"] = scans[0] if len(scans) == 1 else list(scans)
+    elif images:
+        overlays = put_together(list(images), overlays, values)
+        values["image"] = images if len(images) > 1 else next(iter(images.values()))
+    # a modality that is given is meant alone
+    elif not values["modality"] and (listed := contrasts_listed(values["datalist"], values["split"])):
+        overlays = put_together(listed, overlays, values)
     values["output_dir"] = values["output_dir"] or "output/inference"
     do("inference", [*INFERENCE, *overlays], values, dry_run)
 
@@ -157,7 +172,8 @@ def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], d
 def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """Segment scans and score the masks against those of experts.
 
-    DATALIST is a JSON file that names images and labels ("itermask2 prepare" makes one).
+    DATALIST is a JSON file that names images and labels ("itermask2 prepare" makes one). Where it names several
+    contrasts of a scan, they are used together, or one by --modality.
 
     \b
     Example:
@@ -166,6 +182,9 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
     Writes, beside what "segment" writes, cases.csv, summary.json and a table of slices for each scan.
     """
     values |= {"datalist": datalist, "output_dir": values["output_dir"] or "output/evaluation"}
+    split = values["split"] or top_level(EVALUATION)["split"]
+    if not values["modality"] and (listed := contrasts_listed(datalist, split)):
+        overlays = put_together(listed, overlays, values)
     do("evaluation", [*EVALUATION, *overlays], values, dry_run)
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -215,18 +216,25 @@ class Existing(click.ParamType):
 
 
 class Scans(Existing):
-    """The path of a scan or of a folder of scans, or a list of such paths in square brackets."""
+    """The path of a scan or of a folder of scans, a list of such paths in square brackets, or one scan by contrast.
+
+    The last is ``{'flair': 'a.nii.gz', 't1': 'b.nii.gz'}``.
+    """
 
     def __init__(self) -> None:
         super().__init__("a scan, or of a folder of scans")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not os.path.exists(value) and value.startswith(("[", "(")):
+        if isinstance(value, str) and not os.path.exists(value) and value.startswith(("[", "(", "{")):
             try:
                 value = ast.literal_eval(value)
             except (SyntaxError, ValueError):
                 # fire's lists need no quotes
-                value = [part.strip() for part in value[1:-1].split(",")]
+                words = [part.strip() for part in value[1:-1].split(",")]
+                pairs = [tuple(part.strip() for part in word.split(":", 1)) for word in words]
+                value = dict(pairs) if value[0] == "{" and all(len(pair) == 2 for pair in pairs) else words
+        if isinstance(value, Mapping):
+            return {str(name): super(Scans, self).convert(path, param, ctx) for name, path in value.items()}
         if isinstance(value, (list, tuple)):
             return [super(Scans, self).convert(item, param, ctx) for item in value]
         return super().convert(value, param, ctx)

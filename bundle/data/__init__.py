@@ -6,7 +6,7 @@ from bundle.data.datasets import SliceDataset
 from bundle.data.loading import LoadVolumed
 from bundle.data.prepare import prepare_dataset
 from bundle.data.scans import inference_data, scans_at
-from bundle.data.volumes import check_same_grid, oriented_array, oriented_brain, read_oriented, read_volume
+from bundle.data.volumes import check_same_grid, on_grid_of, oriented_array, oriented_brain, read_oriented, read_volume
 
 __all__ = [
     "LoadVolumed",
@@ -14,6 +14,7 @@ __all__ = [
     "absolute_paths",
     "check_same_grid",
     "inference_data",
+    "on_grid_of",
     "oriented_array",
     "oriented_brain",
     "prepare_dataset",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import re
@@ -16,6 +17,8 @@ from bundle.data.dicom_series import read_slice
 from bundle.data.folders import files_below, matches
 from bundle.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 # last words of the names of files that lie beside images and are none
 LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
 
@@ -25,6 +28,10 @@ NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score")
 
 # what a datalist names of a volume
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
+
+
+# the words for contrasts, which are those of --modality
+CONTRAST_WORDS = ("flair", "t1", "t1ce", "t2", "dwi", "adc")
 
 
 # what it may tell of a patient, and which of the DICOM series of a folder is meant
@@ -95,9 +102,51 @@ def with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**entry, "case": name} for entry, name in zip(entries, names)]
 
 
-def absolute_paths(entry: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def absolute_paths(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """What an entry of a datalist names of a volume (``PATHS``), its paths taken relative to a folder."""
-    return {key: str(folder / entry[key]) for key in PATHS if entry.get(key)}
+
+    def absolute(path: Any) -> Any:
+        if isinstance(path, Mapping):
+            return {name: str(folder / one) for name, one in path.items() if one}
+        return str(folder / path)
+
+    return {key: absolute(entry[key]) for key in PATHS if entry.get(key)}
+
+
+def images_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The paths of the images of an entry by contrast; one of which no contrast is told has the word ""."""
+    image = entry.get("image")
+    return {name: path for name, path in image.items() if path} if isinstance(image, Mapping) else {"": image or ""}
+
+
+def of_contrasts(
+    entries: Sequence[Mapping[str, Any]], where: str, modality: str, contrasts: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Entries with one image each, that of a contrast, and the paths of further ones under "others".
+
+    Args:
+        entries: whose ``image`` is a path, or paths by contrast: ``{"flair": path, "t1": path}``.
+        where: they are from, for sentences.
+        modality: the contrast of ``image``, "" for the first one of an entry; entries without it are left out, and a
+            warning counts them.
+        contrasts: which further ones to keep, where an entry has them.
+
+    Raises:
+        InputError: when no entry is left.
+    """
+    chosen: list[dict[str, Any]] = []
+    for entry in entries:
+        images = images_of(entry)
+        image = images.get(modality) or images.get("") or ("" if modality else next(iter(images.values()), ""))
+        others = {name: images[name] for name in contrasts if name != modality and name in images}
+        if image:
+            chosen.append({**entry, "image": image, **({"others": others} if others else {})})
+    lacking = len(entries) - len(chosen)
+    if not chosen:
+        raise InputError(f"{where}: no entry has a {modality} image; give the contrast that they have as --modality.")
+    if lacking:
+        logger.warning(f"{where}: {lacking} of {len(entries)} entries have no {modality} image and are left out.")
+    return chosen
 
 
 def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -> None:
@@ -109,6 +158,14 @@ def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -
     shown = json.dumps(entry)[:200]
     if not isinstance(entry, dict):
         raise InputError(f"{where}, entry {number}: {shown} is no object; write {{{required[0]!r}: path}}.")
+    if isinstance(entry.get("image"), Mapping):
+        for name, path in entry["image"].items():
+            if name not in CONTRAST_WORDS or not (isinstance(path, str) or path is None):
+                raise InputError(
+                    f"{where}, entry {number}: its image has {json.dumps(path)[:50]} as {name!r}; give paths by "
+                    f"contrast, of {', '.join(CONTRAST_WORDS)}."
+                )
+        entry = {**entry, "image": next(filter(None, entry["image"].values()), None)}
     for key in PATHS:
         value = entry.get(key)
         if not (isinstance(value, str) and value.strip()) and (key in required or value not in (None, "")):
@@ -118,16 +175,20 @@ def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -
             raise InputError(f"{where}, entry {number}: {shown} {fault}; give the path of one file in quotes.")
 
 
-def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
+def read_datalist(
+    path: str, split: str, required: Sequence[str] = ("image",), modality: str = "", contrasts: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
 
     Args:
         path: of the JSON file. Paths within it are taken relative to its folder; null is taken as not given.
         split: "training", "validation" or "test", or another key of the file.
         required: keys that every entry must have.
+        modality: which contrast to take where an entry has several, see :py:func:`of_contrasts`.
+        contrasts: which further ones to keep.
 
     Returns:
-        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths,
+        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths, as are "others",
         ``case`` is a name that is unique in the list, ``WORDS`` are kept. Other keys of the file are left out.
 
     Raises:
@@ -152,8 +213,12 @@ def read_datalist(path: str, split: str, required: Sequence[str] = ("image",)) -
     if "label" in required:
         check_splits(path)
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    words = [{key: str(entry[key]) for key in WORDS if entry.get(key)} for entry in entries]
-    return with_case_names([{**absolute_paths(entry, here), **said} for entry, said in zip(entries, words)])
+    chosen = []
+    for entry in of_contrasts(entries, f'{path}: split "{split}"', modality, contrasts):
+        others = {name: str(here / other) for name, other in entry.get("others", {}).items()}
+        words = {key: str(entry[key]) for key in WORDS if entry.get(key)}
+        chosen.append({**absolute_paths(entry, here), **({"others": others} if others else {}), **words})
+    return with_case_names(chosen)
 
 
 def check_splits(path: str) -> None:
@@ -169,8 +234,8 @@ def check_splits(path: str) -> None:
     split_of: dict[str, str] = {}
     for split in ("training", "validation", "test"):
         for entry in splits.get(split) or []:
-            image = entry.get("image") if isinstance(entry, dict) else None
-            if isinstance(image, str):
+            images = images_of(entry) if isinstance(entry, dict) else {}
+            for image in (image for image in images.values() if image and isinstance(image, str)):
                 scan = os.path.realpath(Path(path).absolute().parent / image)
                 if split_of.setdefault(scan, split) != split:
                     raise InputError(
@@ -186,6 +251,7 @@ def training_data(
     pattern: str = "**/*",
     validation_fraction: float = 0.1,
     seed: int = 0,
+    modality: str = "",
 ) -> list[dict[str, Any]]:
     """List the volumes of "training" or "validation".
 
@@ -197,6 +263,7 @@ def training_data(
         pattern: which files of the folder to take, for instance ``**/*_flair.nii.gz``.
         validation_fraction: share of the subjects to hold out, at least one.
         seed: of the choice of these subjects.
+        modality: which contrast to take of a datalist that has several.
 
     Raises:
         InputError: when there are not at least two subjects, or the datalist is at fault.
@@ -205,7 +272,7 @@ def training_data(
     default = folder / "datalist.json"
     # a datalist that the user names has to be there
     if datalist and (Path(datalist) != default or default.is_file()):
-        entries = read_datalist(datalist, split)
+        entries = read_datalist(datalist, split, modality=modality)
         check_splits(datalist)
         return entries
     if not folder.is_dir():

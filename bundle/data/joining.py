@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.datalists import absolute_paths, read_datalist
+from bundle.data.datalists import absolute_paths, images_of, read_datalist
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -43,12 +43,12 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
     split_of: dict[Path, str] = {}
     for split, entries in merged.items():
         for entry in entries:
-            if "image" in entry and split_of.setdefault(Path(entry["image"]).resolve(), split) != split:
-                other = split_of[Path(entry["image"]).resolve()]
-                raise InputError(
-                    f'{entry["image"]}: in the split "{other}" and in the split "{split}"; '
-                    "take it out of one of the datalists."
-                )
+            for image in filter(None, images_of(entry).values()):
+                if (other := split_of.setdefault(Path(image).resolve(), split)) != split:
+                    raise InputError(
+                        f'{image}: in the split "{other}" and in the split "{split}"; '
+                        "take it out of one of the datalists."
+                    )
     write_whole(Path(output), json.dumps(merged, indent=4) + "\n")
     return f"{output}: " + ", ".join(f"{len(entries)} {split}" for split, entries in merged.items())
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from bundle.data.bids import NOT_RAW, BidsName, bids_name, brain_mask_in_derivatives, study_of
 from bundle.data.case_names import IMAGES, stem_of
-from bundle.data.datalists import dicom_folders, passed_over, read_datalist, volumes_in, with_case_names
+from bundle.data.datalists import (
+    dicom_folders,
+    of_contrasts,
+    passed_over,
+    read_datalist,
+    volumes_in,
+    with_case_names,
+)
 from bundle.data.folders import files_below
 from bundle.errors import InputError
 
@@ -118,6 +125,8 @@ class InferenceData:
         pattern: str,
         modality: str,
         series: str,
+        images: Mapping[str, str],
+        contrasts: Sequence[str],
     ) -> None:
         self.sources = sources
         self.brain_mask = brain_mask
@@ -127,12 +136,19 @@ class InferenceData:
         self.pattern = pattern
         self.modality = modality
         self.series = series
+        self.images = images
+        self.contrasts = contrasts
         self.passed_over: list[str] = []
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.passed_over = []
         if self.datalist:
-            yield from read_datalist(self.datalist, self.split)
+            yield from read_datalist(self.datalist, self.split, modality=self.modality, contrasts=self.contrasts)
+            return
+        if self.images:
+            chosen = of_contrasts([{"image": self.images}], "--image", self.modality, self.contrasts)
+            also = {"brain_mask": self.brain_mask} if self.brain_mask else {}
+            yield from with_case_names([{**entry, **also} for entry in chosen])
             return
         # a scan that is named twice, once by its folder, is one scan
         scans: dict[str, bool] = {}
@@ -156,7 +172,7 @@ class InferenceData:
 
 
 def inference_data(
-    image: str | Sequence[str] = "",
+    image: str | Sequence[str] | Mapping[str, str] = "",
     brain_mask: str = "",
     brain_mask_pattern: str = "",
     dataset_dir: str = "",
@@ -165,13 +181,15 @@ def inference_data(
     pattern: str = ALL,
     modality: str = "flair",
     series: str = "",
+    contrasts: Sequence[str] = (),
 ) -> InferenceData:
     """List the volumes to segment, each with a unique name under "case".
 
     They are found when they are asked for, so that a workflow can be built and checked where no data are yet.
 
     Args:
-        image: what :py:func:`scans_at` takes, or several of it; goes before the others.
+        image: what :py:func:`scans_at` takes, or several of it; or one scan as paths by contrast. It goes before the
+            others.
         brain_mask: brain mask of ``image``, when that is one volume.
         brain_mask_pattern: glob pattern of each scan's brain mask, from the folder of the scan; ``{name}`` in it is the
             scan's name without its ending, ``{sub}`` and ``{ses}`` are the first parts of a BIDS name. Without it, the
@@ -183,11 +201,22 @@ def inference_data(
         modality: the contrast to take from a study in BIDS.
         series: which DICOM series of a folder with several: its number in the list that an error shows, its UID or
             description.
+        contrasts: which further contrasts of a scan to keep, where ``image`` or the datalist has several.
 
     Raises:
         InputError: when they are asked for, and there is nothing to segment or a brain mask is missing.
     """
+    images = image if isinstance(image, Mapping) else {}
     sources = [image or dataset_dir] if isinstance(image, str) else list(image)
     return InferenceData(
-        sources, brain_mask, brain_mask_pattern, "" if image else datalist, split, pattern, modality, str(series or "")
+        sources,
+        brain_mask,
+        brain_mask_pattern,
+        "" if image else datalist,
+        split,
+        pattern,
+        modality,
+        str(series or ""),
+        images,
+        contrasts,
     )

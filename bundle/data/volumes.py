@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
+from monai.transforms import Orientation, ResampleToMatch
 from monai.utils import SpaceKeys
 
 from bundle.data.dicom import read_dicom
@@ -22,6 +22,8 @@ from bundle.errors import InputError
 
 # bytes by which a format is known
 _START = 2048
+
+_resample = ResampleToMatch(mode="bilinear", padding_mode="zeros")
 
 _to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
@@ -122,6 +124,15 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
     return cast(MetaTensor, _to_lps(read_volume(path, series=series)))
+
+
+def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
+    """A volume on the grid of another one, by the headers of both; 0 where it ends, itself where it lies there."""
+    if volume.shape == image.shape and _corner_distance(volume, image) < 1e-3:
+        return volume
+    moved = cast(MetaTensor, _resample(volume, img_dst=image))
+    moved.meta["filename_or_obj"] = volume.meta["filename_or_obj"]
+    return moved
 
 
 def oriented_array(path: str | Path) -> np.ndarray:

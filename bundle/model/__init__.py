@@ -12,10 +12,13 @@ from bundle.model.lesion_score import SCORES, lesion_intensity, robust_intensity
 from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
 from bundle.model.noise import addressed_noise
 from bundle.model.refinement import IterMaskNet, RefinementResult, VolumeResult, start_mask
+from bundle.model.together import ContrastNetworks, ContrastWeights, TogetherInferer, together
 
 __all__ = [
     "CONTRASTS",
     "SCORES",
+    "ContrastNetworks",
+    "ContrastWeights",
     "IterMaskNet",
     "IterativeMaskInferer",
     "ModelLoader",
@@ -23,6 +26,7 @@ __all__ = [
     "RefinementResult",
     "ResidualBlock",
     "SelfAttention",
+    "TogetherInferer",
     "VolumeResult",
     "addressed_noise",
     "brain_window",
@@ -36,5 +40,6 @@ __all__ = [
     "robust_intensity",
     "score_kind",
     "start_mask",
+    "together",
     "weights_note",
 ]

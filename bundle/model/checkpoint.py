@@ -39,7 +39,8 @@ class ModelLoader(CheckpointLoader):
     A model without a judge leaves that of the checkpoint alone.
 
     A checkpoint for images of another modality is refused, unless a training starts from it; one for images that were
-    prepared otherwise is warned of. A checkpoint without a card (see :py:mod:`bundle.model.card`) is taken as it is.
+    prepared otherwise is warned of. The ``note`` on its card goes over to the model, unless a training starts from it:
+    a calibration saves it again. A checkpoint without a card (see :py:mod:`bundle.model.card`) is taken as it is.
 
     Raises:
         InputError: when the run starts with a file that is missing, unreadable, foreign, not calibrated or of another
@@ -75,6 +76,9 @@ class ModelLoader(CheckpointLoader):
                 "training); give another one."
             ) from error
         self._compare(card, engine)
+        if "note" in card and not self.to_train:
+            # what is said of these weights stays with them, whatever thresholds they get
+            self.model.card["note"] = card["note"]
         if self.strict and not judged:
             raise InputError(
                 f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or go without: "

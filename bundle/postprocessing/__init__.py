@@ -6,6 +6,7 @@ from bundle.postprocessing.course import RefinementTraced
 from bundle.postprocessing.mark_lesions import MarkLesionsd
 from bundle.postprocessing.small_lesions import separate_lesions, smoothed_across_slices
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics, millilitres_per_voxel
+from bundle.postprocessing.surest_mask import SurestMaskd, expected_dice, surest_threshold
 from bundle.postprocessing.to_scan import InvertLinearlyd, RestoreIntensityd
 from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 
@@ -15,13 +16,16 @@ __all__ = [
     "MarkLesionsd",
     "RefinementTraced",
     "RestoreIntensityd",
+    "SurestMaskd",
     "cleaned",
     "edge_step",
+    "expected_dice",
     "lesion_statistics",
     "millilitres_per_voxel",
     "separate_lesions",
     "sharpest_threshold",
     "smoothed_across_slices",
+    "surest_threshold",
     "with_holes_filled",
     "without_small",
 ]

@@ -142,6 +142,7 @@ class LesionStatisticsd(MapTransform):
                 "case": d.get("case", ""),
                 **files,
                 **({"series": d["series"]} if d.get("series") else {}),
+                **({"others": dict(d["others"])} if d.get("others") else {}),
                 **({"brain_floor": floor} if floor else {}),
                 "brain_ml": round(brain_ml, 1),
                 **lesions,

@@ -4,13 +4,17 @@
 from bundle.preprocessing.brain_mask import BrainMaskd
 from bundle.preprocessing.intensities import BACKGROUND, ClearBackgroundd, NormalizeBrainIntensityd
 from bundle.preprocessing.lesion_free_slices import LesionFreeSlicesd
+from bundle.preprocessing.modality import ContrastCheckd
+from bundle.preprocessing.other_contrasts import OtherContrastsd
 from bundle.preprocessing.placing import FieldOfViewd
 
 __all__ = [
     "BACKGROUND",
     "BrainMaskd",
     "ClearBackgroundd",
+    "ContrastCheckd",
     "FieldOfViewd",
     "LesionFreeSlicesd",
     "NormalizeBrainIntensityd",
+    "OtherContrastsd",
 ]

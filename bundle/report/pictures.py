@@ -88,8 +88,15 @@ def _told(picture: Image.Image, words: str, width_mm: float) -> Image.Image:
     return told
 
 
+def _with_outline(volumes: Shown, image: np.ndarray, i: int) -> Image.Image:
+    """A slice of a further contrast, with the outline of the mask."""
+    picture = _picture(_grey(image[..., i], 1.0), volumes.spacing)
+    _draw_outline(picture, volumes.mask[..., i], OUTLINE)
+    return picture
+
+
 def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
-    """One slice: "scan", "outline", "error" (inferno) and "reconstruction".
+    """One slice: "scan", "outline", the further contrasts with the outline, "error" (inferno) and "reconstruction".
 
     Args:
         volumes: that are shown.
@@ -110,6 +117,10 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     pictures = {
         "scan": (scan, f"slice {number}: scan" if volumes.found_brain is None else f"slice {number}: brain"),
         "outline": (outlined, f"slice {number}: {outline}"),
+        **{
+            name: (_with_outline(volumes, other, i), f"slice {number}: {name}")
+            for name, other in volumes.others.items()
+        },
         "error": (error, f"slice {number}: error"),
         "reconstruction": (reconstruction, f"slice {number}: expected"),
     }

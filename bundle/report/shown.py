@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ class Shown(NamedTuple):
         spacing: millimetres per voxel, along the first two axes.
         white: intensity that is shown white, the 99.5th percentile of the whole brain.
         brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
+        others: further contrasts by name, 1.0 being white.
     """
 
     numbers: list[int]
@@ -42,6 +43,7 @@ class Shown(NamedTuple):
     spacing: tuple[float, float]
     white: float
     brightest: float
+    others: Mapping[str, np.ndarray] = {}
 
 
 def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[int]:
@@ -70,6 +72,7 @@ def shown(
     label: np.ndarray | None = None,
     found_brain: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
+    others: Mapping[str, np.ndarray] | None = None,
 ) -> Shown:
     """Cut what is shown out of the volumes of a case.
 
@@ -81,6 +84,7 @@ def shown(
         label: the expert's mask.
         found_brain: the brain where the skull was taken off.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
+        others: further contrasts by name.
     """
     mask = volume("mask") > 0
     image = volume("image")
@@ -104,6 +108,10 @@ def shown(
         (float(spacing[0]), float(spacing[1])),
         white,
         brightest,
+        {
+            name: other[box] / max(float(np.percentile(other[brain], 99.5)), 1e-6)
+            for name, other in (others or {}).items()
+        },
     )
 
 
@@ -120,4 +128,5 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
         case.label(),
         case.found_brain(),
         numbers,
+        case.others(),
     )

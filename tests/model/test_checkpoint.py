@@ -158,6 +158,15 @@ def test_a_note_goes_with_the_file_and_is_no_setting(golden_model, tmp_path, cap
     assert weights_note(str(tmp_path / "text.pt")) == weights_note(str(tmp_path / "missing.pt")) == ""
 
 
+def test_a_note_outlives_a_calibration_and_no_training(golden_model, tmp_path):
+    path = tmp_path / "noted.pt"
+    torch.save(with_card(golden_model, {"modality": "t1", "note": "Measured on nobody."}).state_dict(), path)
+    for to_train, note in ((False, "Measured on nobody."), (True, None)):
+        model = with_card(golden_model, {"modality": "t1"})
+        ModelLoader(str(path), model, to_train=to_train)(Engine(lambda engine, batch: None))
+        assert read_card(model.state_dict()).get("note") == note
+
+
 def test_a_checkpoint_without_a_card_is_taken_as_it_is(golden_model, tmp_path):
     state = golden_model.state_dict()
     del state["_extra_state"]

@@ -1,0 +1,66 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Several contrasts of one scan, as they are named to a subcommand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bundle.cli.bundle_files import top_level
+from bundle.cli.commands import option
+from bundle.cli.types import Existing
+from bundle.errors import InputError
+
+# the config that puts contrasts together
+TOGETHER = "contrasts"
+
+
+def shipped() -> tuple[str, ...]:
+    """The contrasts that weights ship for; of those of a scan the first one leads."""
+    return tuple(top_level(["inference"])["shipped_weights"])
+
+
+def contrast_options(function: Callable) -> Callable:
+    """An option for the image of each contrast that weights ship for."""
+    for name in shipped()[::-1]:
+        text = f"The {name} image of one scan, in the place of SCANS; with others, all are used together."
+        kind = Existing(f"the {name} image")
+        function = option(f"--{name}", f"image_{name}", type=kind, metavar="PATH", help=text)(function)
+    return function
+
+
+def take_images(values: dict[str, Any]) -> dict[str, str]:
+    """The images that :py:func:`contrast_options` named, by contrast, taken out of the values of a subcommand."""
+    images = {name: values.pop(f"image_{name}") for name in shipped()}
+    return {name: path for name, path in images.items() if path is not None}
+
+
+def contrasts_listed(datalist: str, split: str | None) -> list[str]:
+    """The contrasts that weights ship for, of those that a datalist names for the images of a split.
+
+    None where it is at fault: what is wrong with it is said when it is read.
+    """
+    try:
+        entries = json.loads(Path(datalist).read_text(encoding="utf-8-sig"))[split or top_level(["inference"])["split"]]
+        images = [entry["image"] for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    named = {name for image in images if isinstance(image, dict) for name, path in image.items() if path}
+    return [name for name in shipped() if name in named]
+
+
+def put_together(contrasts: list[str], overlays: tuple[str, ...], values: dict[str, Any]) -> tuple[str, ...]:
+    """The overlays of a run on scans with several contrasts; the first of them leads, unless a ``modality`` is given.
+
+    Raises:
+        InputError: when the modality that is given is none of them.
+    """
+    values["modality"] = values["modality"] or contrasts[0]
+    if values["modality"] not in contrasts:
+        raise InputError(
+            f"--modality {values['modality']}: no image of it is there ({', '.join(contrasts)} are); leave it out, or "
+            "give one of these."
+        )
+    return (TOGETHER, *overlays) if len(contrasts) > 1 else overlays

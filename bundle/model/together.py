@@ -1,0 +1,164 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""Several contrasts of one scan: a model for each, and what their judges say together.
+
+No part of the published method.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.inferers import Inferer
+from monai.utils import convert_to_dst_type
+from torch import Tensor, nn
+
+from bundle.errors import InputError
+from bundle.model.checkpoint import ModelLoader
+from bundle.model.contrast import lesion_contrast
+from bundle.model.inferer import IterativeMaskInferer
+from bundle.model.lesion_score import lesion_score, score_kind
+from bundle.model.refinement import IterMaskNet
+from bundle.preprocessing.intensities import BACKGROUND
+
+# probabilities are kept so far from 0 and 1 that one judge alone never decides
+SUREST = 1e-4
+
+
+def together(probabilities: Mapping[str, Tensor], seen: Mapping[str, Tensor], shares: Mapping[str, float]) -> Tensor:
+    """One probability of a lesion from those of several contrasts: the weighted mean of their log-odds.
+
+    No label chooses anything here; the shares are settings.
+
+    Args:
+        probabilities: 0 to 1, by contrast, all of one shape.
+        seen: bool, by contrast: where it shows tissue; elsewhere it has no say.
+        shares: weight of each contrast.
+
+    Returns:
+        Tensor: float32, 0 where no contrast shows tissue.
+    """
+    total: Tensor | float = 0.0
+    weight: Tensor | float = 0.0
+    for name, probability in probabilities.items():
+        share = shares[name] * seen[name].float()
+        total = total + share * torch.logit(probability.float(), eps=SUREST)
+        weight = weight + share
+    weight = torch.as_tensor(weight)
+    return torch.where(weight > 0, torch.sigmoid(total / weight.clamp(min=1e-6)), 0.0)
+
+
+class ContrastNetworks(nn.Module):
+    """A model for each contrast, of one architecture.
+
+    Args:
+        network: whose architecture and settings they have; its weights are not used.
+        leading: the contrast of the scan itself, on whose image the lesions are marked.
+        contrasts: all of them, words of ``--modality``.
+
+    Raises:
+        InputError: when the leading contrast is none of them, or the network has no judge.
+    """
+
+    def __init__(self, network: IterMaskNet, leading: str, contrasts: Mapping[str, Any]) -> None:
+        super().__init__()
+        if leading not in contrasts:
+            raise InputError(f"--modality {leading}: there are no weights for it; give one of {', '.join(contrasts)}.")
+        if network.judge is None:
+            raise InputError("Several contrasts together need the judges of their models; leave --judge as it is.")
+        self.leading = leading
+        self.networks = nn.ModuleDict({name: _for_contrast(network, name) for name in contrasts})
+
+    @property
+    def lead(self) -> IterMaskNet:
+        """The model of the leading contrast."""
+        return self.networks[self.leading]  # type: ignore[return-value]
+
+
+def _for_contrast(network: IterMaskNet, modality: str) -> IterMaskNet:
+    model = copy.deepcopy(network)
+    model.contrast = lesion_contrast(modality)
+    model.card |= {"modality": modality, "contrast": model.contrast, "score": score_kind(modality)}
+    # the probabilities are what is put together
+    model.score = "probability"
+    return model
+
+
+class ContrastWeights:
+    """Load the weights of each contrast, see :py:class:`bundle.model.checkpoint.ModelLoader`.
+
+    Args:
+        paths: of the weights, by contrast.
+        model: into which they go.
+    """
+
+    def __init__(self, paths: Mapping[str, str], model: ContrastNetworks) -> None:
+        self.loaders = [ModelLoader(paths[name], network) for name, network in model.networks.items()]  # type: ignore[arg-type]
+
+    def attach(self, engine: Engine) -> None:
+        for loader in self.loaders:
+            loader.attach(engine)
+
+
+class TogetherInferer(Inferer):
+    """Find lesions in a scan by all contrasts that there are of it.
+
+    Args:
+        batch_size: see :py:class:`IterativeMaskInferer`, which is used for each contrast.
+        seed: the same.
+        crop_multiple: the same.
+        shares: see :py:func:`together`.
+    """
+
+    def __init__(self, batch_size: int, seed: int, crop_multiple: int | None, shares: Mapping[str, float]) -> None:
+        self.one = IterativeMaskInferer(batch_size, seed, crop_multiple)
+        self.shares = dict(shares)
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        network: ContrastNetworks,
+        contrasts: Mapping[str, Tensor] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """
+        Args:
+            inputs: 1 x 1 x H x W x D, the leading contrast, see :py:class:`IterativeMaskInferer`.
+            network: the models.
+            contrasts: further ones by name, of the same shape.
+
+        Returns:
+            dict: that of :py:class:`IterativeMaskInferer` for the leading contrast, but for ``score``, which is made
+            from the probability of all together, and ``seconds``, which are of all; with further contrasts
+            ``probability``, the shape of ``inputs``.
+        """
+        lead = network.lead
+        found = self.one(inputs, lead)
+        volumes = {network.leading: torch.as_tensor(inputs)}
+        probabilities = {network.leading: torch.as_tensor(found["score"])}
+        for name, volume in (contrasts or {}).items():
+            volumes[name] = torch.as_tensor(volume).to(inputs.device)
+            other = self.one(volumes[name], network.networks[name])  # type: ignore[arg-type]
+            probabilities[name] = torch.as_tensor(other["score"])
+            found["refinement"]["seconds"] = found["refinement"]["seconds"] + other["refinement"]["seconds"]
+        probability = probabilities[network.leading]
+        if contrasts:
+            seen = {name: volume > BACKGROUND for name, volume in volumes.items()}
+            probability = together(probabilities, seen, self.shares)
+            found["probability"] = convert_to_dst_type(probability, inputs)[0]
+        image = volumes[network.leading][0].movedim(-1, 0)
+        score = lesion_score(
+            probability[0].movedim(-1, 0),
+            image,
+            image > BACKGROUND,
+            lead.contrast,
+            lead.score_sigma,
+            lead.score_limit,
+            lead.card["score"],
+        )
+        found["score"] = convert_to_dst_type(score.movedim(0, -1)[None], inputs)[0]
+        return found

@@ -1,0 +1,98 @@
+"""What several contrasts say together."""
+
+import pytest
+import torch
+
+from bundle.errors import InputError
+from bundle.model import (
+    ContrastNetworks,
+    IterativeMaskInferer,
+    IterMaskNet,
+    ReconstructionUNet,
+    TogetherInferer,
+    lesion_contrast,
+    together,
+)
+from bundle.model.lesion_score import lesion_score
+from bundle.preprocessing.intensities import BACKGROUND
+from tests.flows import REFINEMENT
+
+SHARES = {"flair": 1.0, "t1": 0.5}
+
+
+def network(judge: bool = True) -> IterMaskNet:
+    def part(channels: int) -> ReconstructionUNet:
+        return ReconstructionUNet(2, channels, 1, 4, [1, 2], [False, False], 1, 0.0)
+
+    torch.manual_seed(0)
+    settings = {**REFINEMENT, "radius": 4.0, "max_iterations": 3}
+    card = {"modality": "flair", "contrast": "bright", "score": "intensity"}
+    model = IterMaskNet(part(1), part(2), judge=part(2) if judge else None, card=card, **settings)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    model.threshold.fill_(0.5)
+    model.lesion_threshold.fill_(0.1)
+    return model.eval()
+
+
+def volume(seed: int) -> torch.Tensor:
+    image = torch.full((1, 1, 16, 16, 3), BACKGROUND)
+    image[:, :, 3:13, 3:13] = torch.randn(1, 1, 10, 10, 3, generator=torch.Generator().manual_seed(seed))
+    return image
+
+
+def test_log_odds_are_averaged_by_share_where_a_contrast_shows_tissue():
+    probabilities = {"flair": torch.tensor([0.9, 0.9, 0.9]), "t1": torch.tensor([0.5, 0.5, 0.5])}
+    seen = {"flair": torch.tensor([True, True, False]), "t1": torch.tensor([True, False, False])}
+    # odds of 9 to the power of two thirds
+    odds = 9 ** (1 / 1.5)
+    assert torch.allclose(together(probabilities, seen, SHARES), torch.tensor([odds / (1 + odds), 0.9, 0.0]))
+
+
+def test_no_judge_decides_alone():
+    sure = {"flair": torch.tensor([1.0]), "t1": torch.tensor([0.0])}
+    seen = dict.fromkeys(sure, torch.tensor([True]))
+    assert together(sure, seen, {"flair": 1.0, "t1": 1.0}).item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_each_contrast_has_its_own_model():
+    models = ContrastNetworks(network(), "flair", {"flair": "", "t1": ""})
+    assert models.lead is models.networks["flair"]
+    t1 = models.networks["t1"]
+    assert t1.contrast == lesion_contrast("t1") and t1.card == {
+        "modality": "t1",
+        "contrast": "dark",
+        "score": "probability",
+    }
+    assert models.lead.card["score"] == "intensity"
+    with pytest.raises(InputError, match="--modality t2: there are no weights"):
+        ContrastNetworks(network(), "t2", {"flair": ""})
+    with pytest.raises(InputError, match="need the judges"):
+        ContrastNetworks(network(judge=False), "flair", {"flair": ""})
+
+
+def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
+    single = network()
+    single.contrast = "bright"
+    models = ContrastNetworks(single, "flair", {"flair": "", "t1": ""})
+    # another judge for T1, of higher probabilities
+    torch.nn.init.constant_([*models.networks["t1"].judge.parameters()][-1], 3.0)
+    inferer, image, other = TogetherInferer(4, 0, 4, SHARES), volume(1), volume(2)
+    other[..., :8, :, :] = BACKGROUND
+    with torch.no_grad():
+        alone = IterativeMaskInferer(4, 0, 4)(image, single)
+        same = inferer(image, models, contrasts={})
+        both = inferer(image, models, contrasts={"t1": other})
+        flair, t1 = (
+            IterativeMaskInferer(4, 0, 4)(one, models.networks[name])["score"]
+            for name, one in (("flair", image), ("t1", other))
+        )
+    assert torch.allclose(same["score"], alone["score"], atol=1e-6) and "probability" not in same
+    expected = together({"flair": flair, "t1": t1}, {"flair": image > BACKGROUND, "t1": other > BACKGROUND}, SHARES)
+    assert torch.allclose(both["probability"], expected)
+    assert torch.allclose(both["probability"][..., :8, :, :], flair[..., :8, :, :], atol=1e-3)
+    slices = image[0].movedim(-1, 0)
+    score = lesion_score(
+        expected[0].movedim(-1, 0), slices, slices > BACKGROUND, "bright", 0.8, 4.0, "intensity"
+    ).movedim(0, -1)[None]
+    assert torch.allclose(both["score"], score, atol=1e-6) and not torch.allclose(score, alone["score"], atol=1e-3)
