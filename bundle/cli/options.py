@@ -65,6 +65,7 @@ OPTIONS = {
     "bundle_root": Option(Existing("the bundle, which holds configs/ and models/", file=False), "folder of the bundle"),
     "modality": Option(Word(MODALITIES), "MRI contrast of the scans"),
     "contrast": Option(Word(("bright", "dark", "any")), "lesions are brighter or darker than healthy tissue, or any"),
+    "smallest_overlap": Option(Number(0.2, 1), "share of the brain that a further contrast must show"),
     # the computer
     "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
     "amp": Option(Switch(), "half-precision arithmetic"),
