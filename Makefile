@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 STUDIES ?= demo
 ITERMASK2 = .venv/bin/python -W ignore -m bundle.cli
 
-.PHONY: demo test lint label test-label clean
+.PHONY: demo test lint label test-label test-page clean
 
 # the main job on three simulated patients
 demo: .venv/installed demo/datalist.json
@@ -21,6 +21,10 @@ label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
 
 test-label: .venv/installed .venv-label/installed
 	.venv/bin/python -m pytest tests/label
+
+# the review page in Chromium, which has to be installed: apt-get install chromium
+test-page: .venv/installed
+	.venv/bin/python -m pytest tests/page
 
 demo/datalist.json: | .venv/installed
 	$(ITERMASK2) phantom demo --training 0 --validation 0 --patients 3 --seed 900

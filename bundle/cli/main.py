@@ -28,6 +28,7 @@ COMMANDS = {
     "phantom": "bundle.cli.data_sets",
     "merge": "bundle.cli.data_sets",
     "pseudo-labels": "bundle.cli.data_sets",
+    "review": "bundle.cli.serve",
     "label": "bundle.cli.serve",
     "export": "bundle.cli.weights",
     "convert": "bundle.cli.weights",

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The subcommand label: a review of the masks by a clinician."""
+"""The subcommands review and label: a review of the masks by a clinician."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from bundle.cli.commands import CONTEXT, Command, argument, option
-from bundle.cli.types import OutputFolder, Text, Whole
+from bundle.cli.options import OPTIONS
+from bundle.cli.types import Existing, OutputFolder, Text, Whole
 from bundle.errors import InputError
 
 
@@ -35,3 +36,28 @@ def label(**values: Any) -> None:
     from bundle.label import start
 
     start(**values)
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("results", type=Existing("the output folder of itermask2 segment", file=False))
+@option("--port", type=Whole(0, 65535), default="0", help="Port to listen on; 0 is any that is free.")
+@option("--keep", type=Whole(1), default="3", help="Scans kept ready for clicks; each takes some hundred megabytes.")
+@option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@option("--modality", type=OPTIONS["modality"].type, default="flair", help="MRI contrast, as the run had it.")
+@option("--ckpt_path", type=OPTIONS["ckpt_path"].type, help="Weights, as the run had them.")
+@option("--device", type=OPTIONS["device"].type, help=OPTIONS["device"].help)
+@option("--config", multiple=True, metavar="NAME", help="A config that the run was made with. Can be repeated.")
+def review(results: str, port: int, keep: int, browser: bool, config: tuple[str, ...], **values: Any) -> None:
+    """Review masks in a browser: look, click on what is lesion or normal, accept or reject.
+
+    RESULTS is the output folder of itermask2 segment. The page is for this machine alone. Each change is kept as a
+    version in the folder of the case; results are never changed. See docs/how-to/review.md.
+
+    \b
+    Example:
+      itermask2 review results
+    """
+    from bundle.review import start
+
+    options = {name: value for name, value in values.items() if value is not None}
+    start(results, port=port, keep=keep, browser=browser, config=config, **options)

@@ -21,7 +21,6 @@ from bundle.label.routes import Route
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-LARGEST_BODY = 2**30  # bytes
 _IN_MEMORY = 2**24  # bytes; more goes to disk
 _CHUNK = 2**20  # bytes
 # fields of forms that hold JSON
@@ -29,7 +28,7 @@ _JSON_FIELDS = frozenset({"params", "info"})
 
 
 class TooLargeError(InputError):
-    """A body over :py:data:`LARGEST_BODY`."""
+    """A body that is longer than its route takes."""
 
 
 def _file() -> IO[bytes]:
@@ -37,8 +36,8 @@ def _file() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
 
 
-async def read_body(receive: Receive) -> IO[bytes]:
-    """Read a whole body into a file that lies in memory while it is small.
+async def read_body(receive: Receive, largest: int) -> IO[bytes]:
+    """Read a whole body, of at most ``largest`` bytes, into a file that lies in memory while it is small.
 
     Raises:
         TooLargeError: as soon as it is too long.
@@ -52,8 +51,8 @@ async def read_body(receive: Receive) -> IO[bytes]:
             raise ConnectionError("the client went away")
         body.write(message.get("body", b""))
         more = message.get("more_body", False)
-        if body.tell() > LARGEST_BODY:
-            raise TooLargeError(f"The request is longer than {LARGEST_BODY >> 20} MB; send a smaller file.")
+        if body.tell() > largest:
+            raise TooLargeError(f"The request is longer than {largest >> 20} MB; send less.")
     return body
 
 

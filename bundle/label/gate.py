@@ -1,16 +1,16 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The gate before MONAI Label: who may ask, and for what.
+"""The gate before a server: who may ask, and for what.
 
 A request passes when its ``Host`` and ``Origin`` are the server's own, when it brings the token (where there is one),
 when it takes a route that is open, and when no name in it, in whatever encoding, could lead out of a folder. All others
-get one JSON sentence, and MONAI Label never hears of them.
+get one JSON sentence, and the server behind never hears of them.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -58,21 +58,36 @@ class Gate:
     """An ASGI application around another one.
 
     Args:
-        app: MONAI Label's.
+        app: the one that answers.
         host: that the server listens on.
         allowed: the groups of :py:data:`bundle.label.routes.GROUPS` that are open.
         token: that each request has to bring: as ``Authorization: Bearer TOKEN``, as the first part of the path
             (``/token/TOKEN/info/``), or as the cookie that opening any page with ``?token=TOKEN`` sets. Empty: none.
         dicomweb: whether the studies lie on a DICOMweb server.
+        routes: the requests that are served.
+        home: where the bare address leads.
+        cookie: name of the cookie that keeps the token.
     """
 
     def __init__(
-        self, app: Application, *, host: str, allowed: Collection[str] = (), token: str = "", dicomweb: bool = False
+        self,
+        app: Application,
+        *,
+        host: str,
+        allowed: Collection[str] = (),
+        token: str = "",
+        dicomweb: bool = False,
+        routes: Sequence[Route] = ROUTES,
+        home: str = "/ohif/",
+        cookie: str = COOKIE,
     ) -> None:
         self.app = app
         self.allowed = frozenset(allowed)
         self.token = token
         self.dicomweb = dicomweb
+        self.routes = routes
+        self.home = home
+        self.cookie = cookie
         wildcard = host in ("0.0.0.0", "::")
         # a server on all addresses has many names; there the token alone tells who may ask
         self.hosts = None if wildcard and token else {*LOOPBACK, host.strip("[]").lower()}
@@ -110,14 +125,14 @@ class Gate:
         if answer is not None:
             return answer
         path = _checked_path(scope)
-        if path == "/" and scope["method"] == "GET":
-            return RedirectResponse("/ohif/")
+        if path == "/" != self.home and scope["method"] == "GET":
+            return RedirectResponse(self.home)
         if scope["method"] == "OPTIONS":
             await self.app(scope, receive, send)
             return None
         route = self._open_route(scope["method"], path)
         check_query(scope["query_string"], route.query)
-        with await read_body(receive) as body:
+        with await read_body(receive, route.largest) as body:
             checked, content_type = await checked_body(body, headers, route)
             with checked:
                 own = [pair for pair in scope["headers"] if pair[0] not in _BODY_HEADERS]
@@ -144,7 +159,7 @@ class Gate:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given):
             return scope, None
-        if self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
+        if self._is_token(cookie_parser(headers.get("cookie", "")).get(self.cookie, "")):
             return scope, None
         raw = _raw_path(scope)
         prefix = f"/token/{quote(self.token, safe='')}/".encode()
@@ -152,8 +167,10 @@ class Gate:
             raw = raw[len(prefix) - 1 :]
             return {**scope, "raw_path": raw, "path": unquote_to_bytes(raw).decode(errors="replace")}, None
         if scope["method"] == "GET" and self._is_token(QueryParams(scope["query_string"]).get("token", "")):
-            answer = RedirectResponse(quote(scope["path"]) if scope["path"] != "/" else "/ohif/", 303)
-            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+            answer = RedirectResponse(quote(scope["path"]) if scope["path"] != "/" else self.home, 303)
+            answer.set_cookie(
+                self.cookie, self.token, httponly=True, samesite="strict", secure=scope["scheme"] == "https"
+            )
             return scope, answer
         raise Refused(
             401, "The token is missing or wrong; send it as Authorization: Bearer TOKEN, or open /?token=TOKEN."
@@ -163,13 +180,13 @@ class Gate:
         return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
     def _open_route(self, method: str, path: str) -> Route:
-        route = find_route(method, path, dicomweb=self.dicomweb)
+        route = find_route(method, path, self.routes, dicomweb=self.dicomweb)
         if route is None:
             methods = {
                 name
-                for other in ROUTES
+                for other in self.routes
                 for name in other.methods.split()
-                if find_route(name, path, dicomweb=self.dicomweb) is not None
+                if find_route(name, path, self.routes, dicomweb=self.dicomweb) is not None
             }
             if methods:
                 raise Refused(405, f"This address takes {' and '.join(sorted(methods))} alone, not {method}.")

@@ -13,7 +13,7 @@ from bundle.errors import InputError
 LONGEST_NAME = 255  # bytes, as file systems have it
 _MOST_DECODINGS = 8
 # fields of requests that hold words for people, which no path is made of
-_FREE_TEXT = frozenset({"label_info", "device"})
+_FREE_TEXT = frozenset({"label_info", "device", "who", "remark"})
 
 
 def _decodings(text: str, what: str) -> list[str]:

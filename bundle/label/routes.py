@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Optional
 
 GROUPS = {
@@ -37,6 +37,7 @@ class Route(NamedTuple):
         parameters: keys that the form's ``params`` may set, when not all.
         query: keys that the address may set, when not all.
         dicomweb: whether it is for studies on a DICOMweb server alone.
+        largest: bytes of the body.
     """
 
     methods: str
@@ -46,6 +47,7 @@ class Route(NamedTuple):
     parameters: Optional[Collection[str]] = None
     query: Optional[Collection[str]] = None
     dicomweb: bool = False
+    largest: int = 2**30
 
 
 ROUTES = (
@@ -87,9 +89,9 @@ ROUTES = (
 )
 
 
-def find_route(method: str, path: str, *, dicomweb: bool) -> Optional[Route]:
+def find_route(method: str, path: str, routes: Sequence[Route] = ROUTES, *, dicomweb: bool) -> Optional[Route]:
     """The route of a request; None when there is none."""
-    for route in ROUTES:
+    for route in routes:
         if method in route.methods.split() and re.fullmatch(route.path, path) and (dicomweb or not route.dicomweb):
             return route
     return None
