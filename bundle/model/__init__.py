@@ -12,7 +12,7 @@ from bundle.model.lesion_score import SCORES, lesion_intensity, robust_intensity
 from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
 from bundle.model.noise import addressed_noise
 from bundle.model.refinement import IterMaskNet, RefinementResult, VolumeResult, start_mask
-from bundle.model.together import ContrastNetworks, ContrastWeights, TogetherInferer, together
+from bundle.model.together import ContrastNetworks, ContrastWeights, TogetherInferer, together, weights_of_contrasts
 
 __all__ = [
     "CONTRASTS",
@@ -42,4 +42,5 @@ __all__ = [
     "start_mask",
     "together",
     "weights_note",
+    "weights_of_contrasts",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,6 +86,18 @@ def _for_contrast(network: IterMaskNet, modality: str) -> IterMaskNet:
     # the probabilities are what is put together
     model.score = "probability"
     return model
+
+
+def weights_of_contrasts(names: Mapping[str, str], folder: str, leading: str, leading_path: str) -> dict[str, str]:
+    """The paths of the weights by contrast.
+
+    Args:
+        names: files in ``folder``, or paths, by contrast.
+        folder: where the weights that ship are.
+        leading: the contrast that leads.
+        leading_path: its weights.
+    """
+    return {**{name: str(Path(folder) / path) for name, path in names.items()}, leading: leading_path}
 
 
 class ContrastWeights:
