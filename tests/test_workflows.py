@@ -393,7 +393,7 @@ def test_the_inferer_can_use_the_exported_model(trained, tmp_path):
     ]
     finished = subprocess.run(export, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    flow = workflow("infer", ["inference"])
+    flow = workflow("infer", ["inference"], cpu_precision="float32")
     flow.initialize()
     inferer, network = flow.inferer, flow.network_def.eval()
     network.load_state_dict(torch.load(trained / "model.pt", weights_only=True))

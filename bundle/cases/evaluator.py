@@ -26,6 +26,8 @@ class CaseEvaluator(SupervisedEvaluator):
     def __init__(self, *, run_folder: RunFolder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_folder = run_folder
+        # before the handlers of COMPLETED
+        self.add_event_handler(Events.EPOCH_COMPLETED, run_folder.wait)
 
     def run(self) -> None:
         with self.run_folder.opened():
@@ -33,6 +35,7 @@ class CaseEvaluator(SupervisedEvaluator):
                 super().run()
             except KeyboardInterrupt:
                 self.run_folder.interrupted = True
+                self.run_folder.wait()
                 self.fire_event(Events.COMPLETED)
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from ignite import distributed as idist
 
 from bundle import __version__
 from bundle.cases.case import CaseFolder
+from bundle.cases.in_the_background import Background
 from bundle.data.datalists import PATHS
 from bundle.errors import InputError, input_error
 from bundle.files import only_user, sha256, sha256_of, writable_folder
@@ -91,6 +92,7 @@ class RunFolder:
         self.passed_over: list[str] = []
         self.interrupted = False
         self._files_of_cases: dict[str, dict[str, str] | None] = {}
+        self._background: Background | None = None
 
     def case(self, name: str) -> CaseFolder:
         """The folder of a case; of a study in BIDS it lies where the study has the scan."""
@@ -107,12 +109,38 @@ class RunFolder:
         self.entries, self.failures, self.passed_over, self._files_of_cases = {}, [], [], {}
         self.interrupted = False
         if idist.get_rank() != 0:
-            yield
+            with self._with_background():
+                yield
             return
         with only_user(self.path):
             for name in (REPORT, TABLE, ERRORS, *EVALUATION):
                 (self.path / name).unlink(missing_ok=True)
+            with self._with_background():
+                yield
+
+    @contextmanager
+    def _with_background(self) -> Iterator[None]:
+        self._background = Background(self.failed)
+        try:
             yield
+        finally:
+            self._background.close()
+            self._background = None
+
+    def later(self, case: str, work: Callable[[], object]) -> None:
+        """Do some work on the files of a case in the background, one after the other; at once when no run is on.
+
+        What it raises is told to :py:meth:`failed`, and no more is done for that case.
+        """
+        if self._background is None:
+            work()
+        else:
+            self._background.do(case, work)
+
+    def wait(self) -> None:
+        """Until nothing is left to do :py:meth:`later`."""
+        if self._background is not None:
+            self._background.wait()
 
     def claim(self, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Give each case of a run a name whose folder holds no result of another scan.

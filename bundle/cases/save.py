@@ -17,6 +17,8 @@ from bundle.data.loading import HEADER
 class SaveCased(SaveImaged):
     """Write the volumes and the statistics of a case into a folder of its own, whole or not at all.
 
+    In a run this is done while the next case is worked on, see :py:meth:`bundle.cases.RunFolder.later`.
+
     A kind of ``SaveImaged``, so that MONAI Label, which does its own saving, leaves it out.
 
     Args:
@@ -55,8 +57,9 @@ class SaveCased(SaveImaged):
                 return d[key]
             return self.to_scan({self.image_key: image, key: d[key]})[key]
 
-        keys = self.key_iterator(d, self.postfixes, self.dtypes)
+        keys = list(self.key_iterator(d, self.postfixes, self.dtypes))
         volumes = ((name, in_scan(key), dtype) for key, name, dtype in keys)
         statistics = {**d["statistics"], "made_from": self.run_folder.made_from(d["case"])}
-        self.run_folder.case(d["case"]).write_results(volumes, statistics, image.meta.get(HEADER) or {})
+        case, header = self.run_folder.case(d["case"]), image.meta.get(HEADER) or {}
+        self.run_folder.later(d["case"], lambda: case.write_results(volumes, statistics, header))
         return d

@@ -16,6 +16,7 @@ from bundle.errors import InputError
 _COMPUTED = {
     "device": "the GPU where there is one",
     "amp": "true on a GPU",
+    "batch_size": "32 on a GPU, else 16",
     "ckpt_path": "the weights that ship for the modality",
 }
 
@@ -79,7 +80,7 @@ def argument(*names: str, **attributes: Any) -> Callable:
 
 def _default(key: str, value: Any) -> str:
     """What a help page says of the value that a key of the configs has."""
-    if key in _COMPUTED:
+    if key in _COMPUTED and str(value).startswith("$"):
         return f"  [default: {_COMPUTED[key]}]"
     if value in ("", None) or str(value).startswith(("$", "{")):
         return ""

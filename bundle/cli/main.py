@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "bundle.cli.runs",
     "calibrate": "bundle.cli.runs",
     "evaluate": "bundle.cli.runs",
+    "benchmark": "bundle.cli.runs",
     "compare": "bundle.cli.results",
     "figures": "bundle.cli.results",
     "prepare": "bundle.cli.data_sets",

@@ -68,13 +68,18 @@ OPTIONS = {
     "smallest_overlap": Option(Number(0.2, 1), "share of the brain that a further contrast must show"),
     # the computer
     "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
-    "amp": Option(Switch(), "half-precision arithmetic"),
+    "amp": Option(Switch(), "half-precision arithmetic on a GPU"),
+    "cpu_precision": Option(
+        Word(("auto", "float32", "bfloat16")),
+        "number format of the networks on a CPU; auto: bfloat16 where the processor has it",
+    ),
     "compile": Option(Switch(), "compile the networks before training"),
     "num_workers": Option(Whole(0), "processes that load slices beside the training"),
     "batch_size": Option(Whole(1), "slices worked on together; fewer need less memory"),
     "validation_batch_size": Option(Whole(1), "the same in validation"),
     "progress": Option(Switch(), "show a progress bar"),
     "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
+    "repeats": Option(Whole(1), "how often each way is timed; the fastest counts"),
     # the method
     "score": Option(Word(("intensity", "probability")), "whether the lesion score has the intensity in it"),
     "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Subcommands that run the networks: segment, train, calibrate, evaluate."""
+"""Subcommands that run the networks: segment, train, calibrate, evaluate, benchmark."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ JUDGE = ("train", "judge")
 CALIBRATION = ("train", "calibrate")
 JUDGE_CALIBRATION = ("inference", "calibrate_judge")
 EVALUATION = ("inference", "evaluate")
+BENCHMARK = ("inference", "benchmark")
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -186,6 +187,31 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
     if not values["modality"] and (listed := contrasts_listed(datalist, split)):
         overlays = put_together(listed, overlays, values)
     do("evaluation", [*EVALUATION, *overlays], values, dry_run)
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@run_options(
+    BENCHMARK,
+    often=("image", "output_dir", "repeats", "device", "batch_size", "cpu_precision", "modality", "ckpt_path"),
+    without=("dataset_dir", "datalist", "split", "pattern", "brain_mask_pattern", "series", "overwrite", "progress"),
+)
+@overlays
+def benchmark(overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+    """Measure how fast this computer is.
+
+    One volume is refined as the authors' program does it (whole slices, all of them until the last one stops), by the
+    default, and by the default with one thing changed: seconds, agreement of the masks, memory. A whole scan is timed
+    station by station. Without an --image the patient is simulated, so no data are needed.
+
+    \b
+    Examples:
+      itermask2 benchmark -o output/benchmark
+      itermask2 benchmark --image flair.nii.gz --repeats 3
+
+    Prints the tables, and writes benchmark.md, benchmark.json, ways.csv and stations.csv into the output folder.
+    """
+    values["output_dir"] = values["output_dir"] or "output/benchmark"
+    do("benchmark", [*BENCHMARK, *overlays], values, dry_run)
 
 
 def _data(folder: str | None, datalist: str | None, example: str) -> str | None:

@@ -9,29 +9,48 @@ import click
 
 from bundle.cli.bundle_files import ROOT, config_path
 from bundle.cli.commands import CONTEXT, Command, argument, option
-from bundle.cli.types import Existing, Number, OutputFile
+from bundle.cli.types import Existing, Number, OutputFile, OutputFolder, Text, Word
+from bundle.errors import InputError
+
+# by which ONNX Runtime may differ
+ONNX_LIMIT = 1e-4
 
 _WEIGHTS = Existing("the weights, a .pt file", file=True)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
-@argument("output", type=OutputFile(".ts"))
+@argument("output", type=Text())
+@option("--format", "kind", type=Word(("torchscript", "onnx")), default="torchscript", help="Kind of file.")
 @option("--ckpt_path", type=_WEIGHTS, default=str(ROOT / "models" / "model.pt"), show_default="the weights that ship")
 @option("--config", "overlays", multiple=True, metavar="NAME", help="Lay another config over, as for segment.")
-def export(output: str, ckpt_path: str, overlays: tuple[str, ...]) -> None:
-    """Write the networks as one TorchScript file.
+def export(output: str, kind: str, ckpt_path: str, overlays: tuple[str, ...]) -> None:
+    """Write the networks as files for other programs.
 
-    It takes a preprocessed volume and gives the lesion mask at the threshold that is common to all volumes; the
-    volume's own threshold and the cleaning are part of "segment" alone.
+    TorchScript: OUTPUT is one file (.ts), of the whole algorithm. It takes a preprocessed volume and gives the lesion
+    mask at the threshold that is common to all volumes; the volume's own threshold and the cleaning are part of
+    "segment" alone.
+
+    ONNX: OUTPUT is a folder, for one file per network; ONNX Runtime has to give the same
+    (pip install 'itermask2[onnx]').
 
     \b
-    Example:
+    Examples:
       itermask2 export model.ts
+      itermask2 export --format onnx networks/
     """
-    from bundle.model.exporting import export_torchscript
-
+    types: dict[str, click.ParamType] = {"torchscript": OutputFile(".ts"), "onnx": OutputFolder()}
+    try:
+        types[kind].convert(output, None, None)
+    except click.BadParameter as error:
+        raise InputError(f"{output}: {error.message}.") from error
     files = [str(config_path(name)) for name in ("inference", *overlays)]
-    print(export_torchscript(files, str(ROOT), ckpt_path, output))
+
+    from bundle.model.exporting import export_onnx, export_torchscript
+
+    if kind == "onnx":
+        print(export_onnx(files, ckpt_path, output, limit=ONNX_LIMIT))
+    else:
+        print(export_torchscript(files, str(ROOT), ckpt_path, output))
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

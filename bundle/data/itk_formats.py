@@ -104,7 +104,8 @@ def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
     return fields, "space directions" in fields and "space" in fields
 
 
-_FORMATS = {"NRRD": (itk.NrrdImageIO, _check_nrrd), "MetaImage": (itk.MetaImageIO, _check_meta_image)}
+# by name: ITK loads for two seconds when its first class is asked for
+_FORMATS = {"NRRD": ("NrrdImageIO", _check_nrrd), "MetaImage": ("MetaImageIO", _check_meta_image)}
 
 
 def itk_format(start: bytes) -> str | None:
@@ -141,7 +142,7 @@ def read_by_itk(path: Path, kind: str) -> Scan:
     image_io, check = _FORMATS[kind]
     _, oriented = check(path)
     reader = itk.ImageFileReader[itk.Image[itk.F, 3]].New()
-    reader.SetImageIO(image_io.New())
+    reader.SetImageIO(getattr(itk, image_io).New())
     reader.SetFileName(str(path))
     voxels, affine = itk_volume(reader)
     warnings = () if oriented else (f"Header: {kind} without directions: where left and right are is not known.",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from monai.networks.utils import eval_mode
 
-from bundle.cases.case import CaseFolder
+from bundle.cases.run_folder import RunFolder
 from bundle.distributed import gather
 from bundle.errors import InputError
 from bundle.evaluation.best_possible import best_possible_dice
@@ -52,15 +53,15 @@ class ScoreTables:
     """Collect the scores of all cases and write them when the run is complete.
 
     Args:
-        output_dir: where the tables go: ``<case>/<case>_slices.csv``, ``cases.csv`` and ``summary.json``.
+        run_folder: where the tables go: ``<case>/<case>_slices.csv``, ``cases.csv`` and ``summary.json``.
         model: the model that was evaluated.
         best_possible_step: with a number, also search for each largest-lesion slice the best mask that any start
             fraction and any threshold, rising by this step, would give. The paper's 0.001 takes some 1 800
             refinements per slice.
     """
 
-    def __init__(self, output_dir: str, model: IterMaskNet, best_possible_step: float | None = None) -> None:
-        self.output_dir = Path(output_dir)
+    def __init__(self, run_folder: RunFolder, model: IterMaskNet, best_possible_step: float | None = None) -> None:
+        self.run_folder = run_folder
         self.model = model
         self.best_possible_step = best_possible_step
         self.cases: list[dict[str, Any]] = []
@@ -86,11 +87,14 @@ class ScoreTables:
                     image, lesion = (volume.to(device) for volume in pair)
                     best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
                 case["scores"]["largest_slice_best_possible_dice"] = float(best[0])
-            CaseFolder(self.output_dir / case["case"]).write("slice_scores", as_csv(case["slice_scores"]))
+            folder = self.run_folder.case(case["case"])
+            self.run_folder.later(case["case"], partial(folder.write, "slice_scores", as_csv(case["slice_scores"])))
             self.cases.append(case)
 
     def write(self, engine: Engine) -> None:
-        cases = gather(self.cases)
+        # a case can fail when it is written, after it was scored
+        failed = {failure.case for failure in self.run_folder.failures}
+        cases = gather([case for case in self.cases if case["case"] not in failed])
         if idist.get_rank() != 0 or not cases:
             return
         cases.sort(key=lambda case: case["case"])
@@ -108,9 +112,9 @@ class ScoreTables:
             }
             for case in cases
         ]
-        write_whole(self.output_dir / "cases.csv", as_csv(rows))
+        write_whole(self.run_folder.path / "cases.csv", as_csv(rows))
         summary = self.summary(cases)
-        write_whole(self.output_dir / "summary.json", json.dumps(summary, indent=4) + "\n")
+        write_whole(self.run_folder.path / "summary.json", json.dumps(summary, indent=4) + "\n")
         dice = summary["label_free"]["volume"]["dice"]
         engine.logger.info(f"Dice of {dice['number']} volumes: mean {dice['mean']}, median {dice['median']}")
 

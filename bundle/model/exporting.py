@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The networks as one file that needs none of this code."""
+"""The networks as files that need none of this code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from monai.bundle import ckpt_export
+from monai.bundle import ConfigParser, ckpt_export
+from monai.utils import optional_import
+from torch import nn
 
+from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.model.card import read_card
+
+onnx, has_onnx = optional_import("onnx")
+onnxruntime, has_onnxruntime = optional_import("onnxruntime")
+
+# of ONNX: the newest that TensorRT 10 and OpenVINO read too
+OPSET = 18
 
 
 def export_torchscript(configs: Sequence[str], root: str, weights: str, target: str) -> str:
@@ -39,3 +48,65 @@ def export_torchscript(configs: Sequence[str], root: str, weights: str, target: 
         )
         write_whole(Path(target), whole.read_bytes())
     return f"{target}: {Path(target).stat().st_size / 1e6:.1f} MB"
+
+
+def _write_onnx(network: nn.Module, channels: int, target: Path) -> float:
+    """Write one network, and say how far what ONNX Runtime makes of it is from what the network itself gives."""
+    traced, other = torch.randn(2, channels, 32, 32), torch.randn(3, channels, 48, 64)
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        whole = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network,
+            (traced,),
+            str(whole),
+            input_names=["image"],
+            output_names=["result"],
+            dynamic_axes={"image": axes, "result": axes},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        session = onnxruntime.InferenceSession(str(whole), providers=["CPUExecutionProvider"])
+        # another size than the one that was traced
+        there = torch.from_numpy(session.run(None, {"image": other.numpy()})[0])
+        here = network(other)
+        write_whole(target, whole.read_bytes())
+    return float((here - there).abs().max() / here.abs().max().clamp(min=1))
+
+
+def export_onnx(configs: Sequence[str], weights: str, folder: str, limit: float) -> str:
+    """Write each network of configs as ONNX, float32: ``initial.onnx``, ``refiner.onnx``, and ``judge.onnx``.
+
+    Each takes images N x channels x height x width, the sides divisible as the levels of the networks need it: see
+    :py:class:`bundle.model.refinement.IterMaskNet` for what goes in.
+
+    Args:
+        configs: paths of the configs that define them.
+        weights: a checkpoint of these networks.
+        folder: for the files.
+        limit: largest difference from the network itself, as a share of its largest value, at least of 1.
+
+    Returns:
+        str: what was written.
+
+    Raises:
+        InputError: when ONNX is not installed, or ONNX Runtime gives another result.
+    """
+    if not (has_onnx and has_onnxruntime):
+        raise InputError("onnx and onnxruntime are not installed; pip install 'itermask2[onnx]' installs them.")
+    parser = ConfigParser()
+    parser.read_config(list(configs))
+    model = parser.get_parsed_content("network_def").eval()
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), strict=model.judge is not None)
+    written = []
+    for name, channels in (("initial", 1), ("refiner", 2), ("judge", 2)):
+        network = getattr(model, name)
+        if network is None:
+            continue
+        target = Path(folder) / f"{name}.onnx"
+        off = _write_onnx(network, channels, target)
+        if off > limit:
+            target.unlink()
+            raise InputError(f"{target}: ONNX Runtime gives another result (by {off:.1e}); it was not kept.")
+        written.append(f"{target}: {target.stat().st_size / 1e6:.1f} MB, ONNX Runtime differs by {off:.0e}")
+    return "\n".join(written)

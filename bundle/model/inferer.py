@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from monai.inferers import Inferer
-from monai.utils import convert_to_dst_type
+from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
+from bundle.model.inference_network import cpu_dtype, for_inference
 from bundle.model.refinement import IterMaskNet, VolumeResult
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -28,12 +29,14 @@ class IterativeMaskInferer(Inferer):
         crop_multiple: leave out the rows and columns of a volume that hold no brain, and keep a multiple of so many, as
             :py:class:`bundle.training.batches.PrepareMaskedBatch` does. None to keep them all, as the published method
             does.
+        cpu_precision: of the networks on a CPU, see :py:func:`bundle.model.inference_network.cpu_dtype`.
     """
 
-    def __init__(self, batch_size: int, seed: int, crop_multiple: int | None) -> None:
+    def __init__(self, batch_size: int, seed: int, crop_multiple: int | None, cpu_precision: str) -> None:
         self.batch_size = batch_size
         self.seed = seed
         self.crop_multiple = crop_multiple
+        self.cpu_precision = cpu_precision
 
     def __call__(self, inputs: Tensor, network: IterMaskNet, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """
@@ -54,7 +57,8 @@ class IterativeMaskInferer(Inferer):
                 "The model has no threshold: calibrate it on healthy scans with configs/calibrate.json, "
                 "then give the checkpoint that this writes as --ckpt_path."
             )
-        volumes = torch.as_tensor(inputs)
+        # meta data would be carried through every layer
+        volumes = convert_to_tensor(inputs, track_meta=False)
         found: list[dict[str, Tensor]] = []
         seconds: list[float] = []
         for volume in volumes:
@@ -81,6 +85,8 @@ class IterativeMaskInferer(Inferer):
         window: tuple[EllipsisType | slice, ...] = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
         # frequencies are those of the whole slice
         image, detail = slices[window], high_frequency(slices, network.radius)[window]
+        if slices.device.type == "cpu" and isinstance(network, IterMaskNet):
+            network = for_inference(network, cpu_dtype(self.cpu_precision))
         result = network.find_lesions(image, image > BACKGROUND, detail, self.seed, self.batch_size)
         found = {}
         # TorchScript gives a tuple of another class

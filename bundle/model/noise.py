@@ -17,7 +17,7 @@ def _scramble(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def addressed_noise(seeds: Tensor, step: int, like: Tensor) -> Tensor:
+def addressed_noise(seeds: Tensor, step: Tensor, like: Tensor) -> Tensor:
     """Draw N(0, 1) noise that depends on nothing but the seed, the step and the position.
 
     A generator hands out numbers in sequence: what an image gets depends on who was served before it. Hashing the
@@ -26,7 +26,7 @@ def addressed_noise(seeds: Tensor, step: int, like: Tensor) -> Tensor:
 
     Args:
         seeds: one integer an image, shape B, int64.
-        step: the iteration.
+        step: the iteration of each image, shape B, int64; or of all.
         like: images whose shape (B x ...) and device the noise takes.
 
     Returns:

@@ -201,34 +201,25 @@ class IterMaskNet(nn.Module):
             seed: of the noise; each slice has its own, a function of this seed and of its place in the volume.
             batch_size: slices refined together; limits the memory that is needed.
         """
-        seeds = torch.arange(len(image), device=image.device) + 1_000_000 * seed
-        masks, errors, reconstructions, hidden, initial_errors, probabilities = [], [], [], [], [], []
-        for first in range(0, len(image), batch_size):
-            last = first + batch_size
-            part, brain = image[first:last], brain_mask[first:last]
-            # TorchScript has no defaults between its methods
-            found = self.refine(
-                image=part,
-                brain_mask=brain,
-                seeds=seeds[first:last],
-                noise=None,
-                start=None,
-                known_normal=None,
-                known_abnormal=None,
-                threshold=None,
-                max_iterations=None,
-                detail=detail[first:last],
-            )
-            masks.append(found.mask.float())
-            errors.append(reconstruction_error(part, found.reconstruction, self.contrast) * brain)
-            reconstructions.append(found.reconstruction)
-            hidden.append(found.hidden_iterations.float())
-            initial_errors.append(found.initial_error)
-            probabilities.append(self.lesion_probability(part, found.reconstruction))
+        # TorchScript has no defaults between its methods
+        found = self.refine(
+            image=image,
+            brain_mask=brain_mask,
+            seeds=torch.arange(len(image), device=image.device) + 1_000_000 * seed,
+            noise=None,
+            start=None,
+            known_normal=None,
+            known_abnormal=None,
+            threshold=None,
+            max_iterations=None,
+            detail=detail,
+            batch_size=batch_size,
+        )
         score: Optional[Tensor] = None
         if self.judge is not None:
+            pairs = zip(image.split(batch_size), found.reconstruction.split(batch_size))
             score = lesion_score(
-                torch.cat(probabilities),
+                torch.cat([self.lesion_probability(part, reconstruction) for part, reconstruction in pairs]),
                 image,
                 brain_mask,
                 self.contrast,
@@ -237,11 +228,11 @@ class IterMaskNet(nn.Module):
                 self.score,
             )
         return VolumeResult(
-            torch.cat(masks),
-            torch.cat(errors),
-            torch.cat(reconstructions),
-            torch.cat(hidden),
-            torch.cat(initial_errors),
+            found.mask.float(),
+            reconstruction_error(image, found.reconstruction, self.contrast) * brain_mask,
+            found.reconstruction,
+            found.hidden_iterations.float(),
+            found.initial_error,
             score,
         )
 
@@ -273,10 +264,12 @@ class IterMaskNet(nn.Module):
         threshold: Optional[Tensor] = None,
         max_iterations: Optional[int] = None,
         detail: Optional[Tensor] = None,
+        batch_size: Optional[int] = None,
     ) -> RefinementResult:
         """Shrink the mask of each image until it stops (paper section 2.3).
 
-        Images that have stopped leave the batch. The stop test is the only host-device synchronisation of an iteration.
+        Images that have stopped leave the batch, and those that wait take their places. The stop test is the only
+        host-device synchronisation of an iteration.
 
         Args:
             image: normalised intensities, B x 1 x H x W (B x 1 x D x H x W with three-dimensional networks).
@@ -289,6 +282,7 @@ class IterMaskNet(nn.Module):
             threshold: scalar to use in the place of the calibrated one.
             max_iterations: cap to use in the place of the model's.
             detail: the high-frequency image, where ``image`` is only a part of the slice that it must come from.
+            batch_size: most images that are in a network at once; None for all.
 
         Returns:
             RefinementResult: the masks, reconstructions and course of all images.
@@ -297,9 +291,12 @@ class IterMaskNet(nn.Module):
         cap = self.max_iterations if max_iterations is None else max_iterations
         if detail is None:
             detail = high_frequency(image, self.radius)
+        number = image.shape[0]
+        most = max(1, number) if batch_size is None else batch_size
         initial_error = torch.zeros_like(detail)
         if start is None:
-            initial_error = reconstruction_error(image, self.initial(detail).float(), self.contrast) * brain_mask
+            painted = torch.cat([self.initial(part).float() for part in detail.split(most)])
+            initial_error = reconstruction_error(image, painted, self.contrast) * brain_mask
             start = start_mask(initial_error, brain_mask, self.start_fraction)
         always = torch.zeros_like(brain_mask) if known_abnormal is None else known_abnormal & brain_mask
         mask = (start & brain_mask) | always
@@ -307,34 +304,36 @@ class IterMaskNet(nn.Module):
             mask = mask & ~known_normal
             always = always & ~known_normal
 
-        final_mask = mask.clone()
         reconstruction = image.clone()
         hidden_iterations = torch.zeros_like(mask, dtype=torch.int16)
-        iterations = torch.zeros(image.shape[0], dtype=torch.int64, device=image.device)
-        converged = torch.zeros(image.shape[0], dtype=torch.bool, device=image.device)
+        iterations = torch.zeros(number, dtype=torch.int64, device=image.device)
+        converged = torch.zeros(number, dtype=torch.bool, device=image.device)
 
-        active = torch.arange(image.shape[0], device=image.device)
-        for step in range(cap):
-            fill = addressed_noise(seeds[active], step, image) if noise is None else noise[step][active]
-            visible = torch.where(mask, fill, image)
-            reconstructed = self.refiner(torch.cat([visible, detail], dim=1)).float()
+        begun = min(most, number)
+        active = torch.arange(begun, device=image.device)
+        while active.numel() > 0:
+            seen, hidden, step = image[active], mask[active], iterations[active]
+            fill = addressed_noise(seeds[active], step, seen) if noise is None else noise[step, active]
+            visible = torch.where(hidden, fill, seen)
+            reconstructed = self.refiner(torch.cat([visible, detail[active]], dim=1)).float()
             # "not shown to be normal" rather than "abnormal": an error or a threshold that is NaN unmasks nothing
-            error = reconstruction_error(image, reconstructed, self.contrast)
-            shrunk = (~(error <= limit) & mask) | always
+            error = reconstruction_error(seen, reconstructed, self.contrast)
+            shrunk = (~(error <= limit) & hidden) | always[active]
 
-            before = mask.flatten(1).sum(dim=1)
+            before = hidden.flatten(1).sum(dim=1)
             shrinkage = (before - shrunk.flatten(1).sum(dim=1)) / before.clamp(min=1)
             stopped = shrinkage < self.stop_ratio
+            ended = stopped | (step + 1 >= cap)
 
-            final_mask[active] = mask
+            # the result of an image is what was hidden when it ended
+            mask[active] = torch.where(ended.reshape([-1] + [1] * (image.ndim - 1)), hidden, shrunk)
             reconstruction[active] = reconstructed
-            hidden_iterations[active] += mask.to(torch.int16)
-            iterations[active] += 1
+            hidden_iterations[active] += hidden.to(torch.int16)
+            iterations[active] = step + 1
             converged[active] = stopped
 
-            going = (~stopped).nonzero().flatten()
-            if going.numel() == 0:
-                break
-            active, image, detail = active[going], image[going], detail[going]
-            mask, always = shrunk[going], always[going]
-        return RefinementResult(final_mask, reconstruction, hidden_iterations, iterations, converged, initial_error)
+            going = (~ended).nonzero().flatten()
+            last = min(begun + most - going.numel(), number)
+            active = torch.cat([active[going], torch.arange(begun, last, device=image.device)])
+            begun = last
+        return RefinementResult(mask, reconstruction, hidden_iterations, iterations, converged, initial_error)

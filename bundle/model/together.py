@@ -123,11 +123,19 @@ class TogetherInferer(Inferer):
         batch_size: see :py:class:`IterativeMaskInferer`, which is used for each contrast.
         seed: the same.
         crop_multiple: the same.
+        cpu_precision: the same.
         shares: see :py:func:`together`.
     """
 
-    def __init__(self, batch_size: int, seed: int, crop_multiple: int | None, shares: Mapping[str, float]) -> None:
-        self.one = IterativeMaskInferer(batch_size, seed, crop_multiple)
+    def __init__(
+        self,
+        batch_size: int,
+        seed: int,
+        crop_multiple: int | None,
+        cpu_precision: str,
+        shares: Mapping[str, float],
+    ) -> None:
+        self.one = IterativeMaskInferer(batch_size, seed, crop_multiple, cpu_precision)
         self.shares = dict(shares)
 
     def __call__(

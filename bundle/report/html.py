@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -73,7 +74,8 @@ class RunReport:
 
     def add_case(self, engine: Engine) -> None:
         for item in engine.state.batch:  # type: ignore[union-attr]
-            write_case_page(self.run_folder.case(item["case"]))
+            case = self.run_folder.case(item["case"])
+            self.run_folder.later(item["case"], partial(write_case_page, case))
 
     def _facts(self, engine: Engine) -> dict[str, Any]:
         weights = self.run_folder.weights

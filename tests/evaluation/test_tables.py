@@ -8,6 +8,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.engines import IterationEvents
 
+from bundle.cases import RunFolder
 from bundle.evaluation import MaskScoresd, ReconstructionScoresd, ScoreTables, read_scores
 
 
@@ -42,7 +43,7 @@ def tables(tmp_path, golden_model):
         batch, output = cases[e.state.iteration - 1]
         e.state.batch, e.state.output = [batch], [output]
 
-    handler = ScoreTables(str(tmp_path), golden_model)
+    handler = ScoreTables(RunFolder(str(tmp_path)), golden_model)
     engine.add_event_handler(IterationEvents.MODEL_COMPLETED, give)
     handler.attach(engine)
     engine.run([0, 1])

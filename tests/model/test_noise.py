@@ -11,6 +11,9 @@ def test_depends_on_address_only():
     for i, seed in enumerate(seeds):
         assert torch.equal(together[i : i + 1], addressed_noise(seed[None], 5, like[:1]))
     assert not torch.equal(together, addressed_noise(seeds, 6, like))
+    # each image can be at an iteration of its own
+    apart = addressed_noise(seeds, torch.tensor([5, 6, 5])[: len(seeds)], like)
+    assert torch.equal(apart[0], together[0]) and torch.equal(apart[1], addressed_noise(seeds, 6, like)[1])
 
 
 def test_is_standard_normal_and_uncorrelated():

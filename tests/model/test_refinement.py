@@ -73,6 +73,21 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch(golden, golden_model):
         assert torch.allclose(alone.reconstruction[0], together.reconstruction[i], atol=1e-4)
 
 
+def test_images_that_wait_get_what_they_get_at_once(golden, golden_model):
+    """Each image takes as many iterations as it needs, whoever shares the networks with it."""
+    together = refine(golden_model, golden)
+    assert len(set(together.iterations.tolist())) > 1
+    sizes = []
+    golden_model.refiner.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    for batch_size in (1, 3):
+        sizes.clear()
+        apart = refine(golden_model, golden, batch_size=batch_size)
+        assert max(sizes) == batch_size and sum(sizes) == int(together.iterations.sum())
+        for name in ("mask", "iterations", "converged", "hidden_iterations"):
+            assert torch.equal(getattr(apart, name), getattr(together, name))
+        assert torch.allclose(apart.reconstruction, together.reconstruction, atol=1e-4)
+
+
 def test_torchscript_gives_the_same(golden, golden_model):
     scripted = torch.jit.script(golden_model)
     image = golden["test/image"]

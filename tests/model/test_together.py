@@ -77,14 +77,14 @@ def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
     models = ContrastNetworks(single, "flair", {"flair": "", "t1": ""})
     # another judge for T1, of higher probabilities
     torch.nn.init.constant_([*models.networks["t1"].judge.parameters()][-1], 3.0)
-    inferer, image, other = TogetherInferer(4, 0, 4, SHARES), volume(1), volume(2)
+    inferer, image, other = TogetherInferer(4, 0, 4, "float32", SHARES), volume(1), volume(2)
     other[..., :8, :, :] = BACKGROUND
     with torch.no_grad():
-        alone = IterativeMaskInferer(4, 0, 4)(image, single)
+        alone = IterativeMaskInferer(4, 0, 4, "float32")(image, single)
         same = inferer(image, models, contrasts={})
         both = inferer(image, models, contrasts={"t1": other})
         flair, t1 = (
-            IterativeMaskInferer(4, 0, 4)(one, models.networks[name])["score"]
+            IterativeMaskInferer(4, 0, 4, "float32")(one, models.networks[name])["score"]
             for name, one in (("flair", image), ("t1", other))
         )
     assert torch.allclose(same["score"], alone["score"], atol=1e-6) and "probability" not in same

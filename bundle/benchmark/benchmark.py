@@ -1,0 +1,241 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""One run that compares ways to refine a volume, and times a whole scan."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from monai.transforms import Compose
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bundle import __version__
+from bundle.benchmark.measuring import Clock, Measured, convolutions_seconds, measured, product_gflops
+from bundle.benchmark.plain_loop import plain_loop
+from bundle.benchmark.stations import time_stations
+from bundle.cases import RunFolder
+from bundle.evaluation.overlap import ratio
+from bundle.files import write_whole
+from bundle.model import IterativeMaskInferer, IterMaskNet, VolumeResult, brain_window, high_frequency
+from bundle.model.inference_network import cpu_dtype, cpu_has_bfloat16, for_inference
+from bundle.preprocessing import BACKGROUND
+
+
+class Way(NamedTuple):
+    """A way to refine a volume.
+
+    Attributes:
+        name: that the table shows.
+        dtype: of the networks.
+        batch_size: slices in a network at once.
+        threads: of torch.
+        folded: whether the networks are those of :py:func:`bundle.model.inference_network.for_inference`.
+        channels_last: how the networks lie in memory where they are not folded.
+    """
+
+    name: str
+    dtype: torch.dtype
+    batch_size: int
+    threads: int
+    folded: bool = True
+    channels_last: bool = False
+
+
+def ways(default: Way, on_cpu: bool) -> list[Way]:
+    """The default, and what differs from it in one thing."""
+    sizes = [default._replace(name=f"batch size {n}", batch_size=n) for n in (1, 4, 8, 16, 32, 128)]
+    found = [default, *(way for way in sizes if way.batch_size != default.batch_size)]
+    if default.threads > 1:
+        found.append(default._replace(name="one thread", threads=1))
+    if on_cpu:
+        full = default._replace(name="float32", dtype=torch.float32)
+        if default.dtype != torch.float32:
+            found.append(full)
+        elif cpu_has_bfloat16():
+            found.append(default._replace(name="bfloat16", dtype=torch.bfloat16))
+        found.append(full._replace(name="float32, not folded", folded=False))
+        found.append(full._replace(name="float32, not folded, channels last", folded=False, channels_last=True))
+    return found
+
+
+class Benchmark:
+    """Compare ways to refine one volume, and time a whole scan.
+
+    Args:
+        entry: of the scan, see :py:func:`bundle.benchmark.volume_of`.
+        before: transforms up to the model, by station.
+        after: transforms behind the model, by station.
+        inferer: with the settings of the default.
+        network: the model, on its device.
+        weights: the file of its weights.
+        run_folder: where the results of the whole scan go; tables go beside them.
+        repeats: how often each way is timed; the fastest counts.
+    """
+
+    def __init__(
+        self,
+        entry: Mapping[str, Any],
+        before: Mapping[str, Sequence[Callable]],
+        after: Mapping[str, Sequence[Callable]],
+        inferer: IterativeMaskInferer,
+        network: IterMaskNet,
+        weights: str,
+        run_folder: RunFolder,
+        repeats: int,
+    ) -> None:
+        self.entry = entry
+        self.before, self.after = before, after
+        self.inferer = inferer
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self.network = network.eval()
+        self.device = network.threshold.device
+        self.run_folder = run_folder
+        self.repeats = repeats
+
+    def run(self) -> None:
+        """Measure, print the tables, and write them (``benchmark.md``, ``benchmark.json``, two of CSV)."""
+        with self.run_folder.opened():
+            table, gflops = self.compare()
+            seconds = time_stations(
+                self.entry, self.before, self.inferer, self.network, self.after, self.run_folder, self.device
+            )
+            stations = pd.DataFrame({"station": list(seconds), "seconds": list(seconds.values())})
+            stations.loc[len(stations)] = ["in all", sum(seconds.values())]
+            stations["share"] = stations["seconds"] / sum(seconds.values())
+            facts = {**self.facts(), **gflops}
+            text = "\n".join(
+                (*(f"* {name}: {value}" for name, value in facts.items()), "", markdown(table), "", markdown(stations))
+            )
+            folder = self.run_folder.path
+            write_whole(folder / "benchmark.md", text + "\n")
+            write_whole(folder / "ways.csv", table.to_csv(index=False))
+            write_whole(folder / "stations.csv", stations.to_csv(index=False))
+            both = {"facts": facts, "ways": table.to_dict("records"), "stations": seconds}
+            write_whole(folder / "benchmark.json", json.dumps(both, indent=4) + "\n")
+            print(f"\n{text}\n\nTables: {folder.resolve()}")
+
+    def facts(self) -> dict[str, Any]:
+        """The computer, the versions, and the day."""
+        names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+        processor = f"{(names or [platform.processor()])[0]}, {torch.get_num_threads()} threads"
+        gpu = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
+        return {
+            "date": date.today().isoformat(),
+            "scan": self.entry["case"],
+            "hardware": ", ".join(filter(None, (gpu, processor))),
+            "bfloat16 in the processor": cpu_has_bfloat16(),
+            "versions": f"bundle {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+            "repeats": self.repeats,
+        }
+
+    def compare(self) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """One row per way, the first is the plain loop; and the arithmetic per second of this computer."""
+        steps = [step for transforms in self.before.values() for step in transforms]
+        volume = Compose(steps)(dict(self.entry))["image"].as_tensor().to(self.device)
+        slices = volume.movedim(-1, 0)
+        window = brain_window(slices > BACKGROUND, self.inferer.crop_multiple)
+        detail = high_frequency(slices, self.network.radius)
+        on_cpu = self.device.type == "cpu"
+        dtype = cpu_dtype(self.inferer.cpu_precision) if on_cpu else torch.float32
+        default = Way("default", dtype, self.inferer.batch_size, torch.get_num_threads(), folded=on_cpu)
+        one = torch.zeros(1, 2, *(s.stop - s.start for s in window), device=self.device)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self.network.refiner(one)
+        gflop = counter.get_total_flops() / 1e9
+        share = slices[0].numel() / one[0, 0].numel()
+
+        def plain() -> VolumeResult:
+            return plain_loop(self.network, slices, detail, window, self.inferer.seed)
+
+        with torch.no_grad():
+            took, clock = self._measured(plain, self.network)
+            rows = [self._row("plain loop, float32", took, clock, len(slices), took, gflop * share, None)]
+            for way in ways(default, on_cpu):
+                rows.append(self._of_way(way, slices, detail, window, took, gflop))
+            peak = product_gflops(dtype, self.device)
+            net = for_inference(self.network, dtype).refiner if on_cpu else self.network.refiner
+            batch = one.expand(default.batch_size, -1, -1, -1).contiguous()
+            net(batch)
+            alone = convolutions_seconds(net, batch)
+        return pd.DataFrame(rows), {
+            "GFLOP of one slice in one network": round(gflop, 3),
+            f"GFLOP per second of a matrix product, {str(dtype)[6:]}": round(peak),
+            "GFLOP per second of the convolutions alone": round(gflop * default.batch_size / alone),
+            "share of the matrix product's, default": round(rows[1]["GFLOP/s in networks"] / peak, 2),
+        }
+
+    def _of_way(
+        self, way: Way, slices: Tensor, detail: Tensor, window: tuple[slice, ...], plain: Measured, gflop: float
+    ) -> dict[str, Any]:
+        part: tuple[EllipsisType | slice, ...] = (..., *window)
+        image, seed = slices[part], self.inferer.seed
+        brain = image > BACKGROUND
+        threads = torch.get_num_threads()
+        torch.set_num_threads(way.threads)
+        network = self.network
+        if way.folded:
+            network = for_inference(network, way.dtype)
+        elif way.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            took, clock = self._measured(
+                lambda: network.find_lesions(image, brain, detail[part], seed, way.batch_size), network
+            )
+        finally:
+            torch.set_num_threads(threads)
+            self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        found, expected = self._marked(took.result), self._marked(plain.result)[part]
+        agreement = ratio(2 * int((found & expected).sum()), int(found.sum()) + int(expected.sum()))
+        return self._row(way.name, took, clock, len(slices), plain, gflop, agreement)
+
+    def _marked(self, found: VolumeResult) -> Tensor:
+        """What scores above the lowest threshold; without a judge the mask that the refinement left."""
+        return found.refined_mask > 0 if found.score is None else found.score > self.network.lesion_threshold
+
+    def _measured(self, work: Callable[[], Any], network: IterMaskNet) -> tuple[Measured, Clock]:
+        """What the work took, and time in the networks of one more time."""
+        nets = [net for net in (network.initial, network.refiner, network.judge) if net is not None]
+        took = measured(work, self.device, self.repeats)
+        with Clock(self.device).on(*nets) as clock:
+            whole = measured(work, self.device)
+        clock.seconds *= took.seconds / whole.seconds
+        return took, clock
+
+    @staticmethod
+    def _row(
+        name: str, took: Measured, clock: Clock, slices: int, plain: Measured, gflop: float, agreement: float | None
+    ) -> dict[str, Any]:
+        return {
+            "way": name,
+            "seconds": round(took.seconds, 3),
+            "CPU seconds": round(took.cpu_seconds, 3),
+            "slices/s": round(slices / took.seconds, 1),
+            "passes": clock.images,
+            "ratio": round(plain.seconds / took.seconds, 2),
+            "in networks": round(clock.seconds / took.seconds, 2),
+            "GFLOP/s in networks": round(clock.images * gflop / clock.seconds),
+            "Dice with the plain loop": None if agreement is None else round(agreement, 4),
+            "peak MB": round(took.peak_mb),
+        }
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown."""
+    shown = table.astype(object).where(table.notna(), "-")
+
+    def line(cells: Sequence[Any]) -> str:
+        return "| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |"
+
+    return "\n".join([line(shown.columns), "|" + "---|" * len(shown.columns), *map(line, shown.to_numpy().tolist())])
