@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": "bundle.cli.runs",
     "evaluate": "bundle.cli.runs",
     "benchmark": "bundle.cli.runs",
+    "simulate-clicks": "bundle.cli.runs",
     "compare": "bundle.cli.results",
     "figures": "bundle.cli.results",
     "prepare": "bundle.cli.data_sets",

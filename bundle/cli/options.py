@@ -54,6 +54,9 @@ OPTIONS = {
     "dataset_dir": Option(Existing("a folder of scans", file=False), "folder of scans"),
     "datalist": Option(Existing("a datalist (JSON)", file=True), "datalist (JSON) that names the scans"),
     "split": Option(Text(), "which split of the datalist"),
+    "points": Option(
+        Existing("the points (JSON)", file=True), "what is lesion and what is normal, by clicks and scribbles (JSON)"
+    ),
     "pattern": Option(Text(), "which files below a folder to take, such as **/*_flair.nii.gz"),
     "validation_fraction": Option(Number(above=0, high=1), "share of the people that is held out for validation"),
     "output_dir": Option(OutputFolder(), "folder for the results"),

@@ -9,19 +9,27 @@ from typing import Any
 import click
 
 from bundle.cli.bundle_files import top_level
-from bundle.cli.commands import CONTEXT, Command, argument, overlays, run_options
-from bundle.cli.contrasts import contrast_options, contrasts_listed, put_together, take_images
+from bundle.cli.commands import CONTEXT, Command, argument, option, overlays, run_options
+from bundle.cli.contrasts import TOGETHER, contrast_options, contrasts_listed, put_together, take_images
+from bundle.cli.options import OPTIONS
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
 from bundle.errors import InputError
 
 INFERENCE = ("inference",)
+INTERACTION = ("inference", "interaction")
 TRAINING = ("train",)
 JUDGE = ("train", "judge")
 CALIBRATION = ("train", "calibrate")
 JUDGE_CALIBRATION = ("inference", "calibrate_judge")
 EVALUATION = ("inference", "evaluate")
 BENCHMARK = ("inference", "benchmark")
+
+# options of segment that say what is worked on
+_NOT_SIMULATED = (
+    *("image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split", "pattern"),
+    *("output_dir", "overwrite", "progress"),
+)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -44,8 +52,11 @@ BENCHMARK = ("inference", "benchmark")
     without=("image", "dataset_dir"),
 )
 @contrast_options
+@option("--points", type=OPTIONS["points"].type, help=f"{OPTIONS['points'].help}; of one scan.")
 @overlays
-def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
+def segment(
+    scans: tuple[str, ...], points: str | None, overlays: tuple[str, ...], dry_run: bool, **values: Any
+) -> None:
     """Find lesions in brain MRI scans.
 
     SCANS are NIfTI files, folders of NIfTI files (a study in BIDS too), or folders with one DICOM series. The skull
@@ -59,6 +70,7 @@ def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **
       itermask2 segment head.nii.gz --brain_mask brain.nii.gz -o results
       itermask2 segment --flair f.nii.gz --t1 t.nii.gz --t1ce c.nii.gz -o results
       itermask2 segment study/ --brain_mask_pattern "{name}_brain.nii.gz" -o results
+      itermask2 segment flair.nii.gz --points points.json -o results
 
     For each scan there is a folder with the lesion mask, maps, and statistics (volume in ml, places, warnings);
     report.html shows all scans. A scan that cannot be used is named, and does not stop the others.
@@ -80,7 +92,11 @@ def segment(scans: tuple[str, ...], overlays: tuple[str, ...], dry_run: bool, **
     elif not values["modality"] and (listed := contrasts_listed(values["datalist"], values["split"])):
         overlays = put_together(listed, overlays, values)
     values["output_dir"] = values["output_dir"] or "output/inference"
-    do("inference", [*INFERENCE, *overlays], values, dry_run)
+    if points is not None:
+        if TOGETHER in overlays:
+            raise InputError(f"--points {points}: clicks are for one contrast; give one image, by its path alone.")
+        values["points"] = points
+    do("inference", [*(INFERENCE if points is None else INTERACTION), *overlays], values, dry_run)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -212,6 +228,30 @@ def benchmark(overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
     """
     values["output_dir"] = values["output_dir"] or "output/benchmark"
     do("benchmark", [*BENCHMARK, *overlays], values, dry_run)
+
+
+@click.command("simulate-clicks", cls=Command, context_settings=CONTEXT)
+@argument("datalist", type=Existing("a datalist (JSON)", file=True))
+@option("-o", "--output_dir", type=OPTIONS["output_dir"].type, default="output/clicks", help="folder for the results")
+@option("--split", type=OPTIONS["split"].type, default="test", help=OPTIONS["split"].help)
+@run_options(INFERENCE, often=("modality", "ckpt_path", "device"), without=_NOT_SIMULATED)
+@option("--config", "overlays", multiple=True, metavar="NAME", help="Lay another config over, as for segment.")
+def simulate_clicks(datalist: str, output_dir: str, split: str, overlays: tuple[str, ...], **values: Any) -> None:
+    """Measure how much clicks help, with a robot that knows the truth.
+
+    DATALIST is a JSON file that names images and labels. The robot clicks into the largest error, again and again;
+    region growing and a random walker on the intensities get the same clicks.
+
+    \b
+    Example:
+      itermask2 simulate-clicks datalist.json --split validation -o output/clicks
+
+    Writes clicks.csv, clicks.json and clicks.png (Dice against clicks).
+    """
+    from bundle.interaction.simulate import simulate_clicks as simulate
+
+    given = {name: value for name, value in values.items() if value is not None}
+    print(simulate(datalist, split, output_dir, top_level(INTERACTION)["robot"], config=overlays, **given))
 
 
 def _data(folder: str | None, datalist: str | None, example: str) -> str | None:

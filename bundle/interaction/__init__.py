@@ -4,7 +4,7 @@
 from bundle.interaction.answering import answer
 from bundle.interaction.prepare import ObeyPromptsd, prepare_scan
 from bundle.interaction.prompts import Prompts, read_prompts
-from bundle.interaction.region import influence
+from bundle.interaction.region import click_region
 from bundle.interaction.state import Answer, Change, ScanState, Tools
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "ScanState",
     "Tools",
     "answer",
-    "influence",
+    "click_region",
     "prepare_scan",
     "read_prompts",
 ]

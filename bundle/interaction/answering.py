@@ -4,33 +4,58 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from bundle.errors import InputError
 from bundle.interaction.prompts import Prompts, Voxel
-from bundle.interaction.refining import refined_again
-from bundle.interaction.region import box_around, influence
+from bundle.interaction.region import Box, box_around, click_region, octaves
 from bundle.interaction.state import Answer, ScanState
 
 
-def _spread(state: ScanState, prompts: Sequence[Sequence[Voxel]]) -> np.ndarray:
-    """How much each voxel of the scan belongs to one of the prompts, 0 to 1."""
-    whole = np.zeros(state.shape, np.float32)
-    for voxels in prompts:
-        box = box_around(voxels, state.shape, state.spacing, state.tools.rule["reach"])
-        inside = np.asarray(voxels) - [side.start for side in box]
-        part = influence(inside, state.scan[box], state.spacing, state.intensity_scale, state.tools.rule)
-        np.maximum(whole[box], part, out=whole[box])
-    return whole
+def _region(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -> tuple[Box, np.ndarray]:
+    """What belongs to a click: a box, and how surely each voxel in it does; ``wrong`` is of the whole scan."""
+    rule = state.tools.rule
+    box = box_around(voxel, state.shape, state.spacing, rule["reach"])
+    inside = [index - side.start for index, side in zip(voxel, box)]
+    score = octaves(state.automatic.score[box], state.threshold)
+    brain = state.brain[box]
+    unmarked = brain & (state.mask[box] == 0)
+    intensity = state.lesion_intensity[box]
+    return box, click_region(inside, lesion, wrong[box] & brain, unmarked, intensity, score, state.spacing, rule)
 
 
-def _score_in_scan(state: ScanState, score: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """The score of some voxels of the scan (bool), interpolated linearly."""
-    there = state.to_model[:3, :3] @ np.array(where.nonzero()) + state.to_model[:3, 3:]
-    return ndimage.map_coordinates(score, there, order=1)
+def clicked_mask(state: ScanState, prompts: Prompts, start: np.ndarray) -> np.ndarray:
+    """The mask that clicks and scribbles make of another one.
+
+    First each click changes what belongs to it, where the mask to start from contradicts it. Then the clicks that this
+    mask agreed with take back what was changed and belongs more surely to them. The voxels of all prompts come last.
+    No step depends on an order.
+
+    Args:
+        state: of the scan.
+        prompts: in its voxels.
+        start: bool, the shape of the scan.
+
+    Returns:
+        np.ndarray: bool.
+    """
+    clicks = [(voxel, True) for voxel in prompts.foreground] + [(voxel, False) for voxel in prompts.background]
+    changed, surely = start.copy(), np.zeros(state.shape, np.float32)
+    for voxel, lesion in clicks:
+        if start[voxel] != lesion:
+            box, belongs = _region(state, voxel, lesion, start != lesion)
+            changed[box][belongs > 0] = lesion
+            np.maximum(surely[box], belongs, out=surely[box])
+    mask = changed.copy()
+    for voxel, lesion in clicks:
+        if start[voxel] == lesion:
+            box, belongs = _region(state, voxel, lesion, (changed != lesion) & (changed != start))
+            mask[box][belongs > surely[box]] = lesion
+    for lesion, prompted in ((True, prompts.lesion()), (False, prompts.normal())):
+        for voxels in prompted:
+            mask[tuple(np.asarray(voxels).T)] = lesion
+    return mask
 
 
 def answer(state: ScanState, prompts: Prompts, start: np.ndarray | None = None) -> Answer:
@@ -49,26 +74,17 @@ def answer(state: ScanState, prompts: Prompts, start: np.ndarray | None = None) 
     """
     started = time.perf_counter()
     prompts.check_inside(state.shape)
-    mask = state.mask
+    before = state.mask > 0
     if start is not None:
-        mask = (np.asarray(start) > 0).astype(np.uint8)
-        if mask.shape != state.shape:
+        before = np.asarray(start) > 0
+        if before.shape != state.shape:
             raise InputError(
-                f"The mask to start from has the shape {mask.shape}, the scan {state.shape}; "
+                f"The mask to start from has the shape {before.shape}, the scan {state.shape}; "
                 "give one on the grid of the scan."
             )
-    if not prompts:
-        return Answer(state, mask, state.score, state.reconstruction, time.perf_counter() - started)
-    lesion, normal = _spread(state, prompts.lesion()), _spread(state, prompts.normal())
-    known_lesion, known_normal = lesion > np.maximum(normal, 0.5), normal > np.maximum(lesion, 0.5)
-    score, reconstruction = refined_again(state, known_normal, known_lesion)
-    pull = lesion - normal
-    mask = mask.copy()
-    where = (pull > 0) & state.brain
-    lowered = state.threshold * (1 - state.tools.rule["pull"] * pull[where])
-    mask[where] |= _score_in_scan(state, score.numpy(), where) >= lowered
-    mask[known_normal] = 0
-    for value, drawn in ((1, prompts.lesion()), (0, prompts.normal())):
-        for voxels in drawn:
-            mask[tuple(np.asarray(voxels).T)] = value
-    return Answer(state, mask, score, reconstruction, time.perf_counter() - started)
+    mask = clicked_mask(state, prompts, before)
+    known_lesion, known_normal = mask & ~before, before & ~mask
+    for known, prompted in ((known_lesion, prompts.lesion()), (known_normal, prompts.normal())):
+        for voxels in prompted:
+            known[tuple(np.asarray(voxels).T)] = True
+    return Answer(state, mask.astype(np.uint8), known_normal, known_lesion, time.perf_counter() - started)

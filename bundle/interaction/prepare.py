@@ -65,7 +65,9 @@ class ObeyPromptsd(MapTransform):
     Args:
         keys: of the mask, on the grid of the scan.
         prompts: in voxels of the scan.
-        network, others: see :py:class:`bundle.interaction.Tools`.
+        tools: that answers are made with.
+
+    ``refinement`` gains ``prompts``, how many there are of either kind.
     """
 
     def __init__(self, keys: KeysCollection, prompts: Prompts, tools: Tools) -> None:
@@ -76,6 +78,12 @@ class ObeyPromptsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         found = answer(ScanState(data, self.tools), self.prompts)
+        score, (new_score, reconstruction) = "score" if "score" in d else "error", found.on_model_grid
+        d[score] = convert_to_dst_type(new_score[None], d[score])[0]
+        d["reconstruction"] = convert_to_dst_type(reconstruction[None], d["model_reconstruction"])[0]
+        d = self.tools.restore(d)
+        counts = {"lesion": len(self.prompts.lesion()), "normal": len(self.prompts.normal())}
+        d["refinement"] = {**d["refinement"], "prompts": counts}
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(found.mask[None], d[key])[0]
         return d

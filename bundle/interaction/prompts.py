@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,19 @@ class Prompts:
         }
 
 
-def read_prompts(path: str) -> Prompts:
-    """The prompts of a JSON file; none where there is no path. See :py:meth:`Prompts.read`."""
-    return Prompts.read(path) if path else Prompts()
+def read_prompts(path: str, cases: Iterable[Any]) -> Prompts:
+    """The prompts of a JSON file; none where there is no path. See :py:meth:`Prompts.read`.
+
+    Args:
+        path: of the file.
+        cases: of the run that they are for.
+
+    Raises:
+        InputError: also when there are several cases: voxels are those of one scan.
+    """
+    if not path:
+        return Prompts()
+    number = len(list(cases))
+    if number > 1:
+        raise InputError(f"{path}: points were given for {number} scans; give the one scan that they are of.")
+    return Prompts.read(path)

@@ -3,17 +3,34 @@
 
 from __future__ import annotations
 
-from types import EllipsisType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from bundle.interaction.state import ScanState
-from bundle.model import brain_window, high_frequency, reconstruction_error
+from bundle.model import high_frequency, reconstruction_error
 from bundle.model.lesion_score import lesion_score
 from bundle.preprocessing import BACKGROUND
+
+if TYPE_CHECKING:
+    from bundle.interaction.state import ScanState
+
+# results of each slice that a state remembers, on average
+KEPT_PER_SLICE = 4
+
+
+class Refined(NamedTuple):
+    """What the networks find in a scan, given what is known of it; on the grid of the model, H x W x D each.
+
+    Attributes:
+        score: see :py:attr:`bundle.interaction.ScanState.score`.
+        reconstruction: see :py:attr:`bundle.interaction.ScanState.reconstruction`.
+    """
+
+    score: Tensor
+    reconstruction: Tensor
 
 
 def to_model_grid(state: ScanState, known: np.ndarray) -> Tensor:
@@ -31,11 +48,6 @@ def to_model_grid(state: ScanState, known: np.ndarray) -> Tensor:
         at = to_scan[:3, :3] @ grid + to_scan[:3, 3:]
         found[tuple(grid[:, ndimage.map_coordinates(known.astype(np.uint8), at, order=0) > 0])] = True
     return found
-
-
-def _slices(volume: Tensor) -> Tensor:
-    """From H x W x D to D x 1 x H x W."""
-    return volume.movedim(-1, 0)[:, None]
 
 
 def _smoothed(state: ScanState, raw: Tensor) -> Tensor:
@@ -64,51 +76,71 @@ def _new_score(state: ScanState, raw: Tensor, touched: Tensor) -> Tensor:
     return score
 
 
-def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.ndarray) -> tuple[Tensor, Tensor]:
+def _refined_slice(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
+    """Score, as the slice gives it, and reconstruction of one slice, H x W each, given what is known of it.
+
+    The slice is refined alone, so that its result depends on what is known of it alone; the last results are kept.
+    """
+    key = (number, normal.numpy().tobytes(), lesion.numpy().tobytes())
+    if key not in state.refined:
+        state.refined[key] = _refine(state, number, normal, lesion)
+        while len(state.refined) > KEPT_PER_SLICE * state.score.shape[-1]:
+            state.refined.pop(next(iter(state.refined)), None)
+    return state.refined[key]
+
+
+def _refine(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
+    tools, network = state.tools, state.tools.network
+    device = network.threshold.device
+    window = state.window
+    slices, image = state.slices.to(device), state.slices[window].to(device)
+    brain, this = image > BACKGROUND, slice(number, number + 1)
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=tools.amp):
+        found = network.refine(
+            image=image[this],
+            brain_mask=brain[this],
+            seeds=torch.tensor([number + 1_000_000 * tools.seed], device=device),
+            known_normal=normal[None, None].to(device)[window],
+            known_abnormal=lesion[None, None].to(device)[window],
+            detail=high_frequency(slices[this], network.radius)[window],
+        )
+        if network.judge is None:
+            score = reconstruction_error(image[this], found.reconstruction, network.contrast) * brain[this]
+        else:
+            # the scale of the intensity is that of the volume
+            probability = torch.zeros_like(image)
+            probability[this] = network.lesion_probability(image[this], found.reconstruction)
+            scored = (network.contrast, network.score_sigma, network.score_limit, network.score)
+            score = lesion_score(probability, image, brain, *scored)[this]
+    whole = []
+    for part, outside in ((score, 0.0), (found.reconstruction, BACKGROUND)):
+        new = torch.full_like(state.slices[this], outside)
+        new[window] = part.float().cpu()
+        whole.append(new[0, 0])
+    return whole[0], whole[1]
+
+
+def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.ndarray) -> Refined:
     """Score and reconstruction, with the slices that something is known of, and their neighbours, refined again.
+
+    What is known to be normal scores 0, what is known to be lesion no less than the threshold of the scan.
 
     Args:
         state: of the scan.
         known_normal: bool, on the grid of the scan; never hidden, so the refiner sees it.
         known_lesion: bool, on the grid of the scan; always hidden.
-
-    Returns:
-        tuple: of :py:attr:`ScanState.score` and :py:attr:`ScanState.reconstruction`, both with new slices.
     """
-    tools, network = state.tools, state.tools.network
-    device = network.threshold.device
-    normal, lesion = (_slices(to_model_grid(state, known)) for known in (known_normal, known_lesion))
-    seen = (normal | lesion).flatten(1).any(dim=1)
-    if not seen.any():
-        return state.score, state.reconstruction
-    touched = torch.from_numpy(ndimage.binary_dilation(seen.numpy()))
-    numbers = touched.nonzero().flatten()
-    slices = _slices(torch.as_tensor(state.data["image"])[0]).to(device)
-    window: tuple[EllipsisType | slice, ...] = (..., *brain_window(slices > BACKGROUND, tools.crop_multiple))
-    image, brain = slices[window], slices[window] > BACKGROUND
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=tools.amp):
-        found = network.refine(
-            image=image[numbers],
-            brain_mask=brain[numbers],
-            seeds=numbers.to(device) + 1_000_000 * tools.seed,
-            known_normal=normal[numbers].to(device)[window],
-            known_abnormal=lesion[numbers].to(device)[window],
-            detail=high_frequency(slices[numbers], network.radius)[window],
+    normal, lesion = (to_model_grid(state, known) for known in (known_normal, known_lesion))
+    touched = (normal | lesion).flatten(0, 1).any(dim=0)
+    if not touched.any():
+        return Refined(state.score, state.reconstruction)
+    touched = torch.from_numpy(ndimage.binary_dilation(touched.numpy()))
+    raw, reconstruction = state.slice_score.clone(), state.reconstruction.clone()
+    for number in touched.nonzero().flatten().tolist():
+        raw[..., number], reconstruction[..., number] = _refined_slice(
+            state, number, normal[..., number], lesion[..., number]
         )
-        if network.judge is None:
-            raw = reconstruction_error(image[numbers], found.reconstruction, network.contrast) * brain[numbers]
-        else:
-            # the scale of the intensity is that of the volume
-            probability = torch.zeros_like(image)
-            probability[numbers] = network.lesion_probability(image[numbers], found.reconstruction)
-            scored = (network.contrast, network.score_sigma, network.score_limit, network.score)
-            raw = lesion_score(probability, image, brain, *scored)[numbers]
-    scores, reconstructions = _slices(state.slice_score).clone(), _slices(state.reconstruction).clone()
-    for whole, part in ((scores, raw), (reconstructions, found.reconstruction)):
-        new = whole[numbers]
-        new[window] = part.float().cpu()
-        whole[numbers] = new
-    score = scores[:, 0].movedim(0, -1)
-    if network.judge is not None:
-        score = _new_score(state, score, touched)
-    return score, reconstructions[:, 0].movedim(0, -1)
+    score = raw if state.tools.network.judge is None else _new_score(state, raw, touched)
+    score[normal] = 0.0
+    score[lesion] = score[lesion].clamp(min=state.threshold)
+    return Refined(score, reconstruction)

@@ -4,51 +4,92 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.graph import MCP_Geometric
 
 Box = tuple[slice, slice, slice]
 
+# octaves of the score beside its threshold beyond which it says no more
+_OCTAVES = 3.0
 
-def box_around(voxels: Sequence[Sequence[int]], shape: Sequence[int], spacing: np.ndarray, reach: float) -> Box:
-    """The part of a volume that is not farther from some voxels than ``reach`` millimetres along each axis."""
-    at = np.asarray(voxels)
+
+def box_around(voxel: Sequence[int], shape: Sequence[int], spacing: np.ndarray, reach: float) -> Box:
+    """The part of a volume that is not farther from a voxel than ``reach`` millimetres along each axis."""
     margin = (reach / spacing).astype(int)
-    starts, ends = at.min(axis=0) - margin, at.max(axis=0) + margin + 1
-    first, second, third = (slice(max(0, int(a)), min(int(n), int(b))) for a, b, n in zip(starts, ends, shape))
+    first, second, third = (
+        slice(max(0, int(at - far)), min(int(size), int(at + far + 1))) for at, far, size in zip(voxel, margin, shape)
+    )
     return first, second, third
 
 
-def influence(
-    voxels: Sequence[Sequence[int]], image: np.ndarray, spacing: np.ndarray, scale: float, rule: Mapping[str, float]
-) -> np.ndarray:
-    """How much each voxel of a box belongs to a click: 1 at the click, falling off smoothly.
+def distance_from(voxels: Sequence[Sequence[int]], shape: Sequence[int], spacing: np.ndarray) -> np.ndarray:
+    """Millimetres to the nearest of some voxels."""
+    away = np.ones(shape, bool)
+    away[tuple(np.asarray(voxels).T)] = False
+    return ndimage.distance_transform_edt(away, sampling=spacing)
 
-    It falls with the way from the click, on which a change of intensity counts as a detour, so that it stops at edges;
-    and with the difference of intensity from the click.
+
+def octaves(score: np.ndarray, threshold: float) -> np.ndarray:
+    """How often a score is twice its threshold, or half of it; from -3 to 3."""
+    return np.clip(np.log2(np.maximum(score, 1e-6) / threshold), -_OCTAVES, _OCTAVES)
+
+
+def click_region(
+    voxel: Sequence[int],
+    lesion: bool,
+    wrong: np.ndarray,
+    unmarked: np.ndarray,
+    intensity: np.ndarray,
+    score: np.ndarray,
+    spacing: np.ndarray,
+    rule: Mapping[str, Any],
+) -> np.ndarray:
+    """How surely each voxel of a box belongs to a click: from 1 at the click, falling smoothly, to 0.
+
+    What belongs to it is connected with it, marked wrongly if the click is right, near, no deeper in what is marked
+    wrongly than the click lets expect (who clicks, clicks in the middle), and as much like a lesion as the click in
+    intensity and score, or more (a click on a lesion), or less (a click on normal tissue).
 
     Args:
-        voxels: of the click, in the box.
-        image: intensities in the box.
+        voxel: of the click, in the box.
+        lesion: what the click says.
+        wrong: bool; what is marked otherwise than the click says.
+        unmarked: bool; the brain that is not marked without prompts, with which the click is compared.
+        intensity: the shape of ``wrong``; higher where a voxel looks more like a lesion; in interquartile ranges.
+        score: the shape of ``wrong``; of :py:func:`octaves`.
         spacing: millimetres from voxel to voxel along each axis.
-        scale: interquartile range of the brain's intensities.
-        rule: ``reach`` in millimetres, at which it is 0; ``way`` in millimetres, at which it has fallen to a half;
-            ``edge``, millimetres of detour for a step of one interquartile range per millimetre; ``likeness``,
-            interquartile ranges of difference, at which it has fallen to a half; ``blur`` in millimetres.
+        rule: differences at which nothing belongs to the click any more. In millimetres: ``reach``; ``rim``, so deep
+            it always may be, and ``depth`` times the depth of the click more; ``blur`` of the intensity, and ``spot``
+            around the click, whose median is its intensity. ``with``, interquartile ranges of intensity in the
+            direction of the click; ``score``, octaves of the score against it. For a click on a lesion in ``lesion``,
+            for one on normal tissue in ``normal``: ``fall``, millimetres from the click; ``against``, interquartile
+            ranges of intensity against its direction, and ``contrast``, that share more of what lies between the click
+            and the median of ``unmarked``.
 
     Returns:
-        np.ndarray: float32, the shape of ``image``, 0 to 1.
+        np.ndarray: float32, the shape of ``wrong``.
     """
-    seeds = tuple(np.asarray(voxels).T)
-    smooth = ndimage.gaussian_filter(image / scale, rule["blur"] / spacing)
-    slopes = [np.gradient(smooth, spacing[axis], axis=axis) for axis in range(3) if image.shape[axis] > 1]
-    costs = 1.0 + rule["edge"] * np.linalg.norm(slopes, axis=0)
-    way = MCP_Geometric(costs, sampling=tuple(spacing)).find_costs(list(zip(*seeds)))[0]
-    off = smooth - np.median(smooth[seeds])
-    weight = np.exp2(-np.square(way / rule["way"]) - np.square(off / rule["likeness"]))
-    away = np.ones(image.shape, bool)
-    away[seeds] = False
-    distance = ndimage.distance_transform_edt(away, sampling=spacing)
-    return np.where(distance <= rule["reach"], weight, 0.0).astype(np.float32)
+    at = tuple(voxel)
+    sign = 1.0 if lesion else -1.0
+    distance = distance_from([voxel], wrong.shape, spacing)
+    smooth = ndimage.gaussian_filter(intensity, rule["blur"] / spacing)
+    more = sign * (smooth - np.median(smooth[distance <= rule["spot"]]))
+    near = distance <= rule["reach"]
+    own = rule["lesion" if lesion else "normal"]
+    against = own["against"]
+    if (unmarked & near).any():
+        against += own["contrast"] * abs(float(np.median(more[unmarked & near])))
+    off = np.square(distance / own["fall"])
+    off += np.square(more / np.where(more > 0, rule["with"], against))
+    off += np.square(np.minimum(sign * (score - score[at]), 0) / rule["score"])
+    if not wrong.all():
+        # where nothing is marked rightly there is nothing to be deep in
+        depth = ndimage.distance_transform_edt(wrong, sampling=spacing)
+        off += np.square(np.maximum(depth - rule["rim"], 0) / (rule["depth"] * depth[at] + 0.1))
+    belongs = (off < 1) & near & wrong
+    if not belongs[at]:
+        return np.zeros(wrong.shape, np.float32)
+    components, _ = ndimage.label(belongs)
+    return np.where(components == components[at], 1 - off, 0).astype(np.float32)

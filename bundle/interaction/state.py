@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,10 @@ from monai.data.utils import affine_to_spacing
 from monai.utils import convert_to_dst_type
 from torch import Tensor
 
+from bundle.interaction.refining import Refined, refined_again
+from bundle.model import brain_window
 from bundle.model.refinement import IterMaskNet
+from bundle.preprocessing import BACKGROUND
 
 
 class Tools(NamedTuple):
@@ -23,37 +26,41 @@ class Tools(NamedTuple):
 
     Attributes:
         network: with its weights, on its device.
-        rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.influence`.
+        rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.click_region`.
         seed: of the noise, see :py:class:`bundle.model.IterativeMaskInferer`.
         crop_multiple: see there.
         amp: whether the network runs in half precision.
         score_lesions: transform from the scores of slices to the score of a volume.
-        to_scan: takes ``score`` and ``reconstruction`` to the grid and the intensities of the scan.
+        restore: transform that gives ``reconstruction`` the intensities of the scan.
+        to_scan: transform that takes ``score`` and ``reconstruction`` to the grid of the scan.
         describe: transform that adds the statistics of the mask.
     """
 
     network: IterMaskNet
-    rule: Mapping[str, float]
+    rule: Mapping[str, Any]
     seed: int
     crop_multiple: int | None
     amp: bool
     score_lesions: Callable
+    restore: Callable
     to_scan: Callable
     describe: Callable
 
 
 @dataclass(eq=False)
 class ScanState:
-    """What is kept of a scan between clicks; nothing in it changes.
+    """What is kept of a scan between clicks; nothing in it changes but what is remembered to save time.
 
     Args:
         data: of the scan, as it is before its results are written: ``image``, ``score`` and ``reconstruction`` on the
             grid of the model, ``scan``, ``scan_brain`` and ``pred`` on that of the scan.
         tools: that answers are made with.
+        refined: slices that were refined again, by what was known of them.
     """
 
     data: Mapping[Any, Any]
     tools: Tools
+    refined: dict[tuple[int, bytes, bytes], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -87,9 +94,29 @@ class ScanState:
         return float(max(high - low, 1e-6))
 
     @cached_property
+    def lesion_intensity(self) -> np.ndarray:
+        """The intensities of the scan in interquartile ranges of the brain, higher where lesions are to be expected."""
+        scaled = self.scan / self.intensity_scale
+        if self.tools.network.contrast == "dark":
+            return -scaled
+        if self.tools.network.contrast == "any":
+            return np.abs(scaled - np.median(scaled[self.brain]))
+        return scaled
+
+    @cached_property
     def mask(self) -> np.ndarray:
         """The mask without a prompt, uint8, on the grid of the scan."""
         return np.asarray(torch.as_tensor(self.data["pred"])[0].cpu()).astype(np.uint8)
+
+    @cached_property
+    def slices(self) -> Tensor:
+        """What the networks see, D x 1 x H x W."""
+        return torch.as_tensor(self.data["image"])[0].movedim(-1, 0)[:, None].cpu()
+
+    @cached_property
+    def window(self) -> tuple[EllipsisType | slice, ...]:
+        """The part of the slices that passes through the networks."""
+        return (..., *brain_window(self.slices > BACKGROUND, self.tools.crop_multiple))
 
     @property
     def score(self) -> Tensor:
@@ -121,8 +148,8 @@ class ScanState:
     @cached_property
     def automatic(self) -> Answer:
         """The answer without a prompt."""
-        started = time.perf_counter()
-        return Answer(self, self.mask, self.score, self.reconstruction, time.perf_counter() - started)
+        nothing = np.zeros(self.shape, bool)
+        return Answer(self, self.mask, nothing, nothing, 0.0)
 
 
 class Change(NamedTuple):
@@ -144,33 +171,42 @@ class Answer:
     Args:
         state: of the scan.
         mask: 1 where a lesion is, 0 elsewhere; uint8, the shape of the scan as it is stored.
-        model_score: of :py:attr:`ScanState.score`, with what the prompts changed.
-        model_reconstruction: of :py:attr:`ScanState.reconstruction`, with what the prompts changed.
-        seconds: that it took.
+        known_normal: bool, the shape of ``mask``; what the prompts say is normal.
+        known_lesion: the same of lesions.
+        seconds: that the mask took.
+
+    Score and reconstruction are computed when they are asked for: the slices of which something is known pass through
+    the networks again.
     """
 
     state: ScanState
     mask: np.ndarray
-    model_score: Tensor
-    model_reconstruction: Tensor
+    known_normal: np.ndarray
+    known_lesion: np.ndarray
     seconds: float
 
     @cached_property
+    def on_model_grid(self) -> Refined:
+        """Score and reconstruction on the grid of the model."""
+        return refined_again(self.state, self.known_normal, self.known_lesion)
+
+    @cached_property
     def _maps(self) -> dict[str, np.ndarray]:
-        found = {"score": self.model_score, "reconstruction": self.model_reconstruction}
-        like = self.state.data["model_reconstruction"]
-        volumes = {name: convert_to_dst_type(volume[None], like)[0] for name, volume in found.items()}
-        there = self.state.tools.to_scan({"image": self.state.data["image"], **volumes})
+        like, tools = self.state.data["model_reconstruction"], self.state.tools
+        found = {
+            name: convert_to_dst_type(volume[None], like)[0] for name, volume in self.on_model_grid._asdict().items()
+        }
+        there = tools.to_scan(tools.restore({"image": self.state.data["image"], **found}))
         return {name: np.asarray(torch.as_tensor(there[name])[0].cpu(), dtype=np.float32) for name in found}
 
     @property
     def score(self) -> np.ndarray:
-        """The lesion score, float32, on the grid of the scan; computed when it is asked for."""
+        """The lesion score, float32, on the grid of the scan."""
         return self._maps["score"]
 
     @property
     def reconstruction(self) -> np.ndarray:
-        """The last reconstruction, with the scan's intensities, float32, on its grid; computed when it is asked for."""
+        """The last reconstruction, with the intensities of the scan, float32, on its grid."""
         return self._maps["reconstruction"]
 
     @cached_property
