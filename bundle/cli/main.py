@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: the exit code: 0, or 1 after a fault.
     """
+    # threads that wait sleep, and leave the processor to others; read when torch is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # for programmers
     warnings.simplefilter("ignore")
     try:

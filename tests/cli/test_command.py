@@ -72,6 +72,14 @@ def test_every_value_of_the_configs_is_an_option():
                 assert key in OPTIONS, f"{path.name}: {key}"
 
 
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
+    for set_by_the_user, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        if set_by_the_user:
+            monkeypatch.setenv("OMP_WAIT_POLICY", set_by_the_user)
+        assert main(["--version"]) == 0 and os.environ["OMP_WAIT_POLICY"] == expected
+
+
 def test_the_version_stands_in_one_place(capsys):
     assert main(["--version"]) == 0
     assert bundle.__version__ in capsys.readouterr().out
