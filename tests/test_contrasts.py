@@ -9,6 +9,7 @@ import torch
 from bundle.cases import CaseFolder
 from bundle.cli.main import main
 from bundle.data import read_datalist, training_data
+from bundle.data.joining import add_pseudo_labels, merge_datalists
 from bundle.errors import InputError
 from bundle.model import card_tensor, read_card
 from tests.flows import JUDGED, run
@@ -47,6 +48,41 @@ def test_a_datalist_gives_a_contrast_and_further_ones(patients, caplog):
 def test_calibration_takes_the_contrast_that_it_is_for(patients):
     entries = training_data("", str(patients), "test", modality="t1")
     assert [entry["case"] for entry in entries] == ["a_t1", "c_t1"]
+
+
+def test_masks_found_in_one_contrast_go_with_all(patients, tmp_path):
+    splits = json.loads(patients.read_text())
+    both = tmp_path / "both.json"
+    both.write_text(json.dumps({"training": splits["test"][:2], "validation": splits["test"][2:]}))
+    case = CaseFolder(tmp_path / "results" / "a_flair")
+    case.path.mkdir(parents=True)
+    case.write("mask", b"")
+    case.write("statistics", json.dumps({"image": str(tmp_path / "a" / "a_flair.nii.gz")}))
+    add_pseudo_labels(str(both), str(tmp_path / "results"), str(tmp_path / "added.json"))
+    t1 = training_data("", str(tmp_path / "added.json"), "training", modality="t1")
+    assert [entry["image"].rsplit("/", 1)[1] for entry in t1] == ["a_t1.nii.gz"] * 2
+    assert [entry.get("pseudo_label") for entry in t1] == [None, str(case.file("mask"))]
+    # and datalists that name contrasts can be joined
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"training": [{"image": "d.nii.gz"}]}))
+    merge_datalists(str(tmp_path / "merged.json"), [str(both), str(other)])
+    assert len(training_data("", str(tmp_path / "merged.json"), "training", modality="t1")) == 2
+
+
+def test_prepare_lists_further_contrasts(tmp_path):
+    for patient, names in (("TCGA_1", ("flair", "t1", "seg")), ("TCGA_2", ("flair", "seg"))):
+        for name in names:
+            save(simulate_head(1, lesion=True)[name == "seg"], tmp_path / patient / f"{name}.nii.gz")
+    said = ["prepare", "lgg_flair", str(tmp_path), str(tmp_path / "list.json"), "--test", "all"]
+    assert main([*said, "--also", "[t1,t1ce]"]) == 0
+    images = [entry["image"] for entry in json.loads((tmp_path / "list.json").read_text())["test"]]
+    assert [set(image) for image in images] == [{"flair", "t1"}, {"flair"}]
+    assert images[0]["t1"] == str((tmp_path / "TCGA_1" / "t1.nii.gz").resolve())
+
+
+def test_prepare_refuses_contrasts_that_a_layout_cannot_tell(tmp_path, capsys):
+    assert main(["prepare", "folder", str(tmp_path), str(tmp_path / "list.json"), "--also", "[t1]"]) == 1
+    assert "--also t1: the layout folder has no such further contrast" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

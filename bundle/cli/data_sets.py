@@ -21,6 +21,7 @@ _LIST = Existing("a datalist (JSON)", file=True)
 @argument("folder", type=Existing("the data set", file=False))
 @argument("output", type=OutputFile(".json"))
 @option("--modality", type=Word(MODALITIES), default="flair", help="MRI contrast to take.")
+@option("--also", type=Listing(Word(MODALITIES)), help="Further contrasts to list beside it, such as [t1,t1ce].")
 @option("--validation", type=Share(), default="0.1", help="People for validation: a number, or a share below 1.")
 @option("--test", type=Share(everyone=True), default="0.2", help="The same for testing; all for a pure test set.")
 @option("--seed", type=Whole(0), default="0", help="Seed of the draw.")
@@ -41,7 +42,7 @@ def prepare(**values: Any) -> None:
     """
     from bundle.data.prepare import prepare_dataset
 
-    print(prepare_dataset(**values))
+    print(prepare_dataset(**{**values, "also": values["also"] or ()}))
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

@@ -178,17 +178,38 @@ def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -
 def read_datalist(
     path: str, split: str, required: Sequence[str] = ("image",), modality: str = "", contrasts: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
+    """Read one split of a datalist, see :py:func:`read_entries`, as the volumes of a run.
 
     Args:
-        path: of the JSON file. Paths within it are taken relative to its folder; null is taken as not given.
-        split: "training", "validation" or "test", or another key of the file.
+        path: of the JSON file.
+        split: of the file.
         required: keys that every entry must have.
         modality: which contrast to take where an entry has several, see :py:func:`of_contrasts`.
         contrasts: which further ones to keep.
 
     Returns:
-        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths, as are "others",
+        list: one dictionary per volume, with one ``image``, further ones by contrast in ``others``, and ``case``, a
+        name that is unique in the list.
+
+    Raises:
+        InputError: see :py:func:`read_entries` and :py:func:`of_contrasts`.
+    """
+    entries = read_entries(path, split, required)
+    return with_case_names(of_contrasts(entries, f'{path}: split "{split}"', modality, contrasts))
+
+
+def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
+    """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
+
+    An image may be paths by contrast, ``{"flair": path, "t1": path}``.
+
+    Args:
+        path: of the JSON file. Paths within it are taken relative to its folder; null is taken as not given.
+        split: "training", "validation" or "test", or another key of the file.
+        required: keys that every entry must have.
+
+    Returns:
+        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths,
         ``case`` is a name that is unique in the list, ``WORDS`` are kept. Other keys of the file are left out.
 
     Raises:
@@ -213,12 +234,8 @@ def read_datalist(
     if "label" in required:
         check_splits(path)
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
-    chosen = []
-    for entry in of_contrasts(entries, f'{path}: split "{split}"', modality, contrasts):
-        others = {name: str(here / other) for name, other in entry.get("others", {}).items()}
-        words = {key: str(entry[key]) for key in WORDS if entry.get(key)}
-        chosen.append({**absolute_paths(entry, here), **({"others": others} if others else {}), **words})
-    return with_case_names(chosen)
+    words = [{key: str(entry[key]) for key in WORDS if entry.get(key)} for entry in entries]
+    return [{**absolute_paths(entry, here), **said} for entry, said in zip(entries, words)]
 
 
 def check_splits(path: str) -> None:

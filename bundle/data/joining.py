@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.datalists import absolute_paths, images_of, read_datalist
+from bundle.data.datalists import absolute_paths, images_of, read_entries
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -53,10 +53,15 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
     return f"{output}: " + ", ".join(f"{len(entries)} {split}" for split, entries in merged.items())
 
 
+def _resolved(path: str) -> Path:
+    return Path(path).resolve()
+
+
 def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
     """Write a datalist whose "training" also has whole scans with the masks that an inference run found in them.
 
-    No expert's label goes with these scans.
+    No expert's label goes with these scans. Where an entry has several contrasts, on one grid, the mask that was found
+    in one of them goes with all.
 
     Args:
         datalist: with the splits "training" and "validation".
@@ -69,9 +74,9 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
     Raises:
         InputError: when the run has no result for any image of "training", or a result has no mask.
     """
-    splits = {split: read_datalist(datalist, split) for split in ("training", "validation")}
+    splits = {split: read_entries(datalist, split) for split in ("training", "validation")}
     if json.loads(Path(datalist).read_text()).get("test"):
-        splits["test"] = read_datalist(datalist, "test")
+        splits["test"] = read_entries(datalist, "test")
     masks: dict[Path, Path] = {}
     for path in sorted(Path(results).resolve().rglob("*_statistics.json")):
         try:
@@ -80,9 +85,9 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
             raise InputError(f"{path}: not the statistics of a scan; run inference on the scan again.") from error
         masks[image] = path.with_name(path.name.replace("_statistics.json", "_mask.nii.gz"))
     added = [
-        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": str(masks[image])}
+        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": str(masks[found[0]])}
         for entry in splits["training"]
-        if (image := Path(entry["image"]).resolve()) in masks
+        if (found := [path for path in map(_resolved, images_of(entry).values()) if path in masks])
     ]
     if not added:
         raise InputError(

@@ -77,7 +77,12 @@ LAYOUTS = {
         label_needed=False,
     ),
     # PATIENT/flair.nii.gz, PATIENT/seg.nii.gz, dataset.csv with the columns patient and split
-    "lgg_flair": Layout(r"(?P<patient>[^/]+)/MODALITY", ("{patient}/seg.nii*",), {"flair": "flair"}, r"TCGA_[^/]+"),
+    "lgg_flair": Layout(
+        r"(?P<patient>[^/]+)/MODALITY",
+        ("{patient}/seg.nii*",),
+        {name: name for name in ("flair", "t1", "t1ce")},
+        r"TCGA_[^/]+",
+    ),
     # images anywhere; a label lies beside its image as IMAGE_seg, seg or the like, or as IMAGE in a folder "labels"
     "folder": Layout(
         r"(?P<folder>(?:.*/)?)(?P<stem>[^/]*)MODALITY",

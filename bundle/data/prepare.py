@@ -95,6 +95,7 @@ def prepare_dataset(
     workers: int = 2,
     pattern: str = "**/*",
     patient: str = "",
+    also: Sequence[str] = (),
 ) -> str:
     """Write the datalist of a data set; no image is copied. Called again, it goes on where it was interrupted.
 
@@ -115,6 +116,8 @@ def prepare_dataset(
             it or says it otherwise. In the layout "folder", folders are patients, and in a folder without any its
             images are; the label of ``x.nii.gz`` is ``x_seg.nii.gz`` (mask, label, lesion, roi) or ``seg.nii.gz``
             beside it, or ``labels/x.nii.gz``.
+        also: further contrasts of the same patient and folder, listed beside the first one where they are there: images
+            become paths by contrast. Not in the layout "folder", which cannot tell contrasts apart.
 
     Returns:
         str: what was done, and one sentence for each case that was left out.
@@ -127,6 +130,9 @@ def prepare_dataset(
     known = LAYOUTS[layout].modalities
     if modality not in known:
         raise InputError(f"{modality}: the layout {layout} has no such modality; choose one of {', '.join(known)}.")
+    unknown = [name for name in also if name not in known or name == modality or layout == "folder"]
+    if unknown:
+        raise InputError(f"--also {unknown[0]}: the layout {layout} has no such further contrast; leave it out.")
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{folder}: no such folder; give the root of the data set.")
@@ -140,13 +146,23 @@ def prepare_dataset(
             f"{folder}: no usable {modality} case in the layout {layout}; check the folder and the layout."
             + "".join(f"\n  {fault}" for fault in faults)
         )
+    others = {
+        (name, case["patient"], str(Path(case["image"]).parent)): str(root.resolve() / case["image"])
+        for name in also
+        for case in find_cases(root, LAYOUTS[layout], name, patient=patient)[0]
+    }
     split = _split_of_patients(root, [case["patient"] for case in examined], validation, test, seed)
     datalist: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for case in examined:
         if case["patient"] not in split:
             faults.append(f"{root / case['image']}: dataset.csv gives its patient no split; add one.")
             continue
-        paths = {key: str(root.resolve() / case[key]) for key in ("image", "label") if key in case}
+        paths: dict[str, Any] = {key: str(root.resolve() / case[key]) for key in ("image", "label") if key in case}
+        if also:
+            place = (case["patient"], str(Path(case["image"]).parent))
+            paths["image"] = {modality: paths["image"]} | {
+                name: others[(name, *place)] for name in also if (name, *place) in others
+            }
         datalist[split[case["patient"]]].append({**case, **paths})
     write_whole(target, json.dumps(datalist, indent=4) + "\n")
     notes.unlink()

@@ -152,7 +152,7 @@ def test_the_recipe_of_the_weights_can_be_run():
     assert rounds[1]["keys"]["folder"] == "/data/lgg_flair"
 
 
-@pytest.mark.parametrize(("name", "number"), [("flair_fields", 9), ("published_size", 3)])
+@pytest.mark.parametrize(("name", "number"), [("flair_fields", 9), ("published_size", 3), ("t1", 9), ("t1ce", 9)])
 def test_the_other_recipes_can_be_run(name, number):
     rounds = read_recipe(f"recipes/{name}.json", {"lgg_flair": "/data/lgg_flair"})
     assert len(rounds) == number and rounds[-1]["step"] == "publish"
