@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.inferers import Inferer
-from monai.utils import convert_to_dst_type
+from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor, nn
 
 from bundle.errors import InputError
@@ -159,12 +159,12 @@ class TogetherInferer(Inferer):
         """
         lead = network.lead
         found = self.one(inputs, lead)
-        volumes = {network.leading: torch.as_tensor(inputs)}
-        probabilities = {network.leading: torch.as_tensor(found["score"])}
+        volumes = {network.leading: convert_to_tensor(inputs, track_meta=False)}
+        probabilities = {network.leading: convert_to_tensor(found["score"], track_meta=False)}
         for name, volume in (contrasts or {}).items():
-            volumes[name] = torch.as_tensor(volume).to(inputs.device)
+            volumes[name] = convert_to_tensor(volume, track_meta=False).to(inputs.device)
             other = self.one(volumes[name], network.networks[name])  # type: ignore[arg-type]
-            probabilities[name] = torch.as_tensor(other["score"])
+            probabilities[name] = convert_to_tensor(other["score"], track_meta=False)
             found["refinement"]["seconds"] = found["refinement"]["seconds"] + other["refinement"]["seconds"]
         probability = probabilities[network.leading]
         if contrasts:
