@@ -13,14 +13,14 @@ demo: .venv/installed demo/datalist.json
 test: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest --cov=bundle --cov-report=term:skip-covered
+	.venv/bin/python -m pytest -n auto --dist worksteal --cov=bundle --cov-report=term:skip-covered
 
 # a review in MONAI Label of the scans of a folder: make label STUDIES=folder
 label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
 	.venv-label/bin/python -W ignore -m scripts.start_label $(STUDIES)
 
 test-label: .venv/installed .venv-label/installed
-	.venv/bin/python -m pytest tests/label
+	.venv/bin/python -m pytest -n auto --dist loadfile tests/label
 
 # the review page in Chromium, which has to be installed: apt-get install chromium
 test-page: .venv/installed

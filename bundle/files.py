@@ -84,10 +84,14 @@ def writable_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def only_user(folder: Path) -> Iterator[None]:
-    """Hold a folder, as no other process can at the same time; given back by the system when a process is killed.
+def only_user(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a file or folder as no other process can at the same time; the end of a process gives it back.
 
-    Where the file system or the operating system knows no such locks, the folder is used without.
+    Where the file system or the operating system knows no such locks, it is used without.
+
+    Args:
+        path: of what is held.
+        shared: let others hold it that share it too.
 
     Raises:
         InputError: when another process holds it.
@@ -95,16 +99,16 @@ def only_user(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"{folder}: another run is writing there; wait for its end, or choose another --output_dir."
+                f"{path}: another run is writing there; wait for its end, or choose another --output_dir."
             ) from error
         except OSError as error:
-            logger.warning(f"{folder}: cannot be kept from other runs ({error.strerror}); start no second one into it.")
+            logger.warning(f"{path}: cannot be kept from other runs ({error.strerror}); start no second one into it.")
         yield
     finally:
         os.close(handle)

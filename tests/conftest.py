@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from bundle.model.authors_checkpoint import convert_reference_state
 from bundle.model.network import ReconstructionUNet
@@ -23,6 +27,19 @@ ROOT = Path(__file__).resolve().parents[1]
 def in_bundle_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the README runs from the root of the bundle; so do the tests."""
     monkeypatch.chdir(ROOT)
+
+
+def made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], None]) -> Path:
+    """A folder that one of the processes of the tests fills, for all of them."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{folder}.lock"):
+        if not Path(f"{folder}.made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            Path(f"{folder}.made").touch()
+    return folder
 
 
 def run_in_root(*arguments: Any, **overrides: Any) -> None:
@@ -61,35 +78,30 @@ def golden_model(golden: dict[str, torch.Tensor], golden_states: dict) -> IterMa
     return model.eval()
 
 
-@pytest.fixture(scope="session")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with a datalist: three heads for training, two for validation, two with a lesion for testing."""
-    folder = tmp_path_factory.mktemp("cohort")
+def make_cohort(folder: Path) -> None:
     splits = {
         "training": [write_head(folder / f"healthy_{i}", f"healthy_{i}", i) for i in range(3)],
         "validation": [write_head(folder / f"held_out_{i}", f"held_out_{i}", 10 + i) for i in range(2)],
         "test": [write_head(folder / f"patient_{i}", f"patient_{i}", 20 + i, lesion=True) for i in range(2)],
     }
     (folder / "datalist.json").write_text(json.dumps(splits))
-    return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a datalist: three heads for training, two for validation, two with a lesion for testing."""
+    return made_once("cohort", tmp_path_factory, make_cohort)
 
 
 @pytest.fixture(scope="session")
 def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a run that trained a model for a few steps and calibrated it."""
-    output = tmp_path_factory.mktemp("trained")
-    run_in_root(
-        "train",
-        ["train"],
-        dataset_dir=str(cohort),
-        output_dir=str(output),
-        epochs=3,
-        steps_per_epoch=10,
-        val_interval=3,
-        learning_rate=0.005,
-        ema_momentum=0.2,
-    )
-    return output
+    steps = {"epochs": 3, "steps_per_epoch": 10, "val_interval": 3, "learning_rate": 0.005, "ema_momentum": 0.2}
+
+    def train(output: Path) -> None:
+        run_in_root("train", ["train"], dataset_dir=str(cohort), output_dir=str(output), **steps)
+
+    return made_once("trained", tmp_path_factory, train)
 
 
 def run_judged(kind: str, configs: list[str], cohort: Path, output: Path, **overrides: Any) -> None:
@@ -100,18 +112,20 @@ def run_judged(kind: str, configs: list[str], cohort: Path, output: Path, **over
 @pytest.fixture(scope="session")
 def judged(cohort: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a run that trained a judge for the networks of ``trained`` and calibrated it."""
-    output = tmp_path_factory.mktemp("judged")
-    pretrained = str(trained / "model.pt")
-    run_judged(
-        "train", ["train", "judge"], cohort, output, pretrained=pretrained, epochs=2, steps_per_epoch=3, val_interval=1
-    )
-    run_judged("infer", ["inference", "calibrate_judge"], cohort, output, ckpt_path=str(output / "model.pt"))
-    return output
+    steps = {"epochs": 2, "steps_per_epoch": 3, "val_interval": 1}
+
+    def train(output: Path) -> None:
+        run_judged("train", ["train", "judge"], cohort, output, pretrained=str(trained / "model.pt"), **steps)
+        run_judged("infer", ["inference", "calibrate_judge"], cohort, output, ckpt_path=str(output / "model.pt"))
+
+    return made_once("judged", tmp_path_factory, train)
 
 
 @pytest.fixture(scope="session")
 def judged_results(cohort: Path, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of an evaluation of both patients of ``cohort`` by the model of ``judged``."""
-    output = tmp_path_factory.mktemp("judged_results")
-    run_judged("infer", ["inference", "evaluate"], cohort, output, ckpt_path=str(judged / "model.pt"))
-    return output
+
+    def evaluate(output: Path) -> None:
+        run_judged("infer", ["inference", "evaluate"], cohort, output, ckpt_path=str(judged / "model.pt"))
+
+    return made_once("judged_results", tmp_path_factory, evaluate)

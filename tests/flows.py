@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from monai.bundle import ConfigWorkflow
@@ -59,8 +58,7 @@ def options(**overrides: Any) -> list[str]:
     return [part for name, value in {**SMALL, **overrides}.items() for part in (f"--{name}", str(value))]
 
 
-def command(run_id: str, files: list[str], launcher: tuple[str, ...] = (), **overrides: Any) -> list[str]:
-    """The command that the README shows."""
+def command(run_id: str, files: list[str], **overrides: Any) -> list[str]:
+    """The command that the README shows, behind the word "python"."""
     configs = "[" + ",".join(f"'configs/{name}.json'" for name in files) + "]"
-    bundle = ["-m", "monai.bundle", "run", run_id, "--config_file", configs]
-    return [sys.executable, *launcher, *bundle, *options(**overrides)]
+    return ["-m", "monai.bundle", "run", run_id, "--config_file", configs, *options(**overrides)]

@@ -1,7 +1,6 @@
 """Every fault of the input gets one sentence with file, fault and remedy; the other volumes are still done."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +16,7 @@ from bundle.preprocessing.placing import FieldOfViewd
 from tests.flows import JUDGED, command, run
 from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.limits import PLAUSIBLE
+from tests.programs import python
 
 IMAGE, _ = simulate_head(0)
 
@@ -162,13 +162,8 @@ def test_the_other_volumes_of_a_run_are_done(trained, tmp_path):
         write_head(scans, f"good_{i}", i)
     (scans / "text.nii.gz").write_text("not an image")
     output = tmp_path / "out"
-    finished = subprocess.run(
-        command(
-            "inference", ["inference"], image=str(scans), output_dir=str(output), ckpt_path=str(trained / "model.pt")
-        ),
-        capture_output=True,
-        text=True,
-    )
+    paths = {"image": str(scans), "output_dir": str(output), "ckpt_path": str(trained / "model.pt")}
+    finished = python(*command("inference", ["inference"], **paths))
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
     end = finished.stderr[finished.stderr.index("Error: 11 of 13 volumes failed") :].splitlines()

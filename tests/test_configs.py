@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from monai.bundle import ConfigParser
 
 from bundle.model import read_card
 from tests.flows import workflow
+from tests.programs import python
 
 CONFIGS = sorted(Path(__file__).resolve().parents[1].glob("configs/*.json"))
 
@@ -137,7 +136,7 @@ def test_inference_properties():
 
 
 def monai_bundle(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "monai.bundle", *arguments], capture_output=True, text=True)
+    done = python("-m", "monai.bundle", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stderr + done.stdout
 
@@ -173,7 +172,7 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     names |= {"contrast", "score"}
     paths = {"bundle_root", "image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split"}
     paths |= {"pattern", "output_dir", "ckpt_path", "shipped_weights", "results", "labels_may_be_missing"}
-    computer = {"device", "amp", "cpu_precision", "batch_size", "progress", "overwrite", "network", "settings"}
+    computer = {"device", "amp", "cpu_precision", "batch_size", "progress", "overwrite", "shard", "network", "settings"}
     of_weights = {"channels", "res_blocks", "dropout"}
     assert names - paths - computer - of_weights == set(config["settings"]) - {"judge"}
 

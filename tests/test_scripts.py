@@ -1,8 +1,9 @@
 """The command-line tools that have no test of their own with the part of the bundle that they use."""
 
 import json
+import os
+import shutil
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from bundle.errors import InputError
 from bundle.evaluation import compare_evaluations
 from bundle.evaluation.draw_results import draw_results
 from bundle.model.publishing import publish
+from tests.programs import python
 
 
 def test_publishing_halves_the_weights_and_nothing_else(trained, tmp_path, capsys):
@@ -64,31 +66,43 @@ def test_only_calibrated_and_finite_models_are_published(trained, tmp_path):
     ],
 )
 def test_the_earlier_names_of_subcommands_still_work(script, arguments):
-    done = subprocess.run([sys.executable, "-m", f"scripts.{script}", "--help"], capture_output=True, text=True)
+    done = python("-m", f"scripts.{script}", "--help")
     assert done.returncode == 0 and f"itermask2 {arguments} " in done.stdout, done.stderr
 
 
+def test_a_task_of_a_slurm_array_does_its_share(tmp_path):
+    said = tmp_path / "itermask2"
+    said.write_text('#!/bin/sh\nprintf "%s|" "$OMP_NUM_THREADS" "$@"\n')
+    said.chmod(0o755)
+    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "2", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    call = ["scripts/slurm_array.sh", "/my scans", "out", "--modality", "t1"]
+    done = subprocess.run(call, env=slurm, capture_output=True, text=True)
+    assert done.stdout == "2|segment|/my scans|-o|out|--shard|3/100|--progress|false|--modality|t1|", done.stderr
+
+
 def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
+    results = shutil.copytree(judged_results, tmp_path / "results")
     target = tmp_path / "with_pseudo.json"
     patients = json.loads((cohort / "datalist.json").read_text())["test"]
     absolute = [{"image": str((cohort / entry["image"]).resolve())} for entry in patients]
     splits = {"training": [*absolute, *absolute[:1]], "validation": absolute, "test": absolute}
     (tmp_path / "list.json").write_text(json.dumps(splits))
-    assert "3 scans" in add_pseudo_labels(str(tmp_path / "list.json"), str(judged_results), str(target))
+    assert "3 scans" in add_pseudo_labels(str(tmp_path / "list.json"), str(results), str(target))
     written = json.loads(target.read_text())
     assert [entry["image"] for entry in written["test"]] == [entry["image"] for entry in absolute]
     added = written["training"][3:]
     assert [set(entry) for entry in added] == [{"image", "pseudo_label"}] * 3
     assert added[0]["pseudo_label"].endswith("patient_0_flair_mask.nii.gz")
     written = json.loads(target.read_text())
-    for mask in judged_results.glob("patient_0*/*_mask.nii.gz"):
+    for mask in results.glob("patient_0*/*_mask.nii.gz"):
         mask.rename(mask.with_suffix(".away"))
         with pytest.raises(InputError, match="the mask is missing"):
-            add_pseudo_labels(str(tmp_path / "list.json"), str(judged_results), str(target))
+            add_pseudo_labels(str(tmp_path / "list.json"), str(results), str(target))
         mask.with_suffix(".away").rename(mask)
     assert json.loads(target.read_text()) == written
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="run inference on them first"):
-        add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path), str(target))
+        add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path / "empty"), str(target))
 
 
 def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_path):

@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from bundle.model import read_card
 from tests.data.test_volumes import write_dicom
 from tests.flows import JUDGED, command, options, run, workflow
 from tests.heads import AFFINE, save, simulate_head, write_head
+from tests.programs import Program, python, ranks
 
 # what is said of the simulated heads of the tests, whose brains are small
 SMALL_BRAIN = (
@@ -59,14 +56,13 @@ def test_killed_training_goes_on_where_it_was(cohort, tmp_path):
 
     training = command("training", ["train"], **settings, output_dir=str(tmp_path / "killed"))
     state = tmp_path / "killed" / "checkpoints" / "state.pt"
-    process = subprocess.Popen(training, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    program = Program(*training)
     while not state.exists():
-        assert process.poll() is None and time.sleep(0.01) is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        assert program.is_running() and time.sleep(0.01) is None
+    program.kill()
     saved = torch.load(state, weights_only=True)
     assert saved["epoch"] < 4
-    finished = subprocess.run(training, capture_output=True, text=True)
+    finished = python(*training)
     assert finished.returncode == 0, finished.stderr
 
     unbroken, resumed = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("unbroken", "killed"))
@@ -331,36 +327,30 @@ def test_a_judge_learns_from_pseudo_labels_too(cohort, judged, tmp_path):
     assert (label.flatten(1).sum(dim=1) > 0).all()
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-
-
 def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     training = command(
         "training",
         ["train", "multi_gpu_train"],
-        TORCHRUN,
         dataset_dir=str(cohort),
         output_dir=str(tmp_path / "model"),
         epochs=2,
         steps_per_epoch=3,
         val_interval=1,
     )
-    finished = subprocess.run(training, capture_output=True, text=True, env=environment)
-    assert finished.returncode == 0, finished.stderr
+    for finished in [rank.finish() for rank in ranks(*training)]:
+        assert finished.returncode == 0, finished.stderr
     assert [path.name for path in (tmp_path / "model").glob("*.pt")] == ["model.pt"]
     assert torch.isfinite(torch.load(tmp_path / "model" / "model.pt", weights_only=True)["threshold"])
 
     evaluation = command(
         "evaluation",
         ["inference", "evaluate", "multi_gpu_evaluate"],
-        TORCHRUN,
         dataset_dir=str(cohort),
         output_dir=str(tmp_path / "scores"),
         ckpt_path=str(tmp_path / "model" / "model.pt"),
     )
-    finished = subprocess.run(evaluation, capture_output=True, text=True, env=environment)
-    assert finished.returncode == 0, finished.stderr
+    for finished in [rank.finish() for rank in ranks(*evaluation)]:
+        assert finished.returncode == 0, finished.stderr
     assert len(list(csv.DictReader((tmp_path / "scores" / "cases.csv").open()))) == 2
     assert "patient_0" in (tmp_path / "scores" / "report.html").read_text()
 
@@ -386,12 +376,12 @@ def test_properties_and_names_for_the_command_line(files, cohort):
 
 def test_the_inferer_can_use_the_exported_model(trained, tmp_path):
     export = [
-        *(sys.executable, "-m", "monai.bundle", "ckpt_export", "network_def"),
+        *("-m", "monai.bundle", "ckpt_export", "network_def"),
         *("--filepath", str(tmp_path / "model.ts"), "--ckpt_file", str(trained / "model.pt")),
         *("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"),
         *options(),
     ]
-    finished = subprocess.run(export, capture_output=True, text=True)
+    finished = python(*export)
     assert finished.returncode == 0, finished.stderr
     flow = workflow("infer", ["inference"], cpu_precision="float32")
     flow.initialize()

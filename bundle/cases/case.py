@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ FILES = {
     "statistics": "statistics.json",
     **{name: f"{name}.nii.gz" for name in VOLUMES},
     "slice_scores": "slices.csv",
+    "scores": "scores.json",
+    "voxels": "voxels.npz",
     "slice_pictures": "slices.png",
     "shrinking": "film.png",
     "curve": "curve.png",
@@ -102,6 +105,15 @@ class CaseFolder:
                 f"{self.file('statistics')}: missing or damaged; give the output folder of a run that has ended."
             ) from error
 
+    def scores(self) -> dict[str, Any]:
+        """What an evaluation found of the case; see :py:class:`bundle.evaluation.ScoreTables`."""
+        return json.loads(self.file("scores").read_text())
+
+    def voxels(self) -> dict[str, np.ndarray]:
+        """The brain's voxels of an evaluation; see :py:class:`bundle.evaluation.ReconstructionScoresd`."""
+        with np.load(self.file("voxels")) as file:
+            return dict(file)
+
     def volume(self, name: str) -> np.ndarray:
         """One of ``VOLUMES``, W x H x D, axes towards left, posterior and superior."""
         return oriented_array(self.file(name))
@@ -167,6 +179,12 @@ class CaseFolder:
     def write(self, kind: str, content: str | bytes) -> None:
         """Write a file that goes with the results: a table, pictures."""
         write_whole(self.file(kind), content)
+
+    def write_voxels(self, voxels: Mapping[str, np.ndarray]) -> None:
+        """Write what :py:meth:`voxels` reads."""
+        content = BytesIO()
+        np.savez(content, **voxels)  # type: ignore[arg-type]  # mypy takes a name for the option of savez
+        self.write("voxels", content.getvalue())
 
     def clear(self) -> None:
         """Remove the results; what somebody else has put into the folder stays."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import traceback
@@ -18,15 +19,19 @@ from ignite import distributed as idist
 from bundle import __version__
 from bundle.cases.case import CaseFolder
 from bundle.cases.in_the_background import Background
+from bundle.data.bids import DESCRIPTION, derivatives_description
 from bundle.data.datalists import PATHS
 from bundle.errors import InputError, input_error
-from bundle.files import only_user, sha256, sha256_of, writable_folder
+from bundle.files import only_user, sha256, sha256_of, writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
 
 # of a whole run, beside the folders of its cases
 REPORT, TABLE, ERRORS = "report.html", "volumes.csv", "errors.log"
 EVALUATION = ("cases.csv", "summary.json")
+
+# what shards leave
+OF_SHARDS = ("report_shard_*.html", "volumes_shard_*.csv", "errors_shard_*.log", ".shard_*.lock")
 
 # bytes of a case's name: file systems take 255, of which the endings of its files need 30
 LONGEST_NAME = 200
@@ -78,15 +83,26 @@ class RunFolder:
         weights: the file of the model's weights.
         settings: all that shapes a result beside the scan and the weights, by name; plain values.
         overwrite: whether to compute again what is finished: the same files, weights, settings and version.
+        shard: "3/10" for the third of ten shares of the scans, each of which is a run of its own, on any computer; the
+            folder is shared by them. Empty for all scans.
+        finished: kinds of files of :py:class:`CaseFolder` that a finished case has.
     """
 
     def __init__(
-        self, output_dir: str, weights: str = "", settings: Mapping[str, Any] | None = None, overwrite: bool = True
+        self,
+        output_dir: str,
+        weights: str = "",
+        settings: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        shard: str = "",
+        finished: Sequence[str] = ("page",),
     ) -> None:
         self.path = Path(output_dir)
         self.weights = Path(weights)
         self.settings = dict(settings or {})
         self.overwrite = overwrite
+        self.shard = shard
+        self.finished = finished
         self.entries: dict[str, dict[str, Any]] = {}
         self.failures: list[Failure] = []
         self.passed_over: list[str] = []
@@ -97,6 +113,28 @@ class RunFolder:
     def case(self, name: str) -> CaseFolder:
         """The folder of a case; of a study in BIDS it lies where the study has the scan."""
         return CaseFolder(self.path / self.entries.get(name, {}).get("subfolder", "") / name)
+
+    def file(self, name: str) -> Path:
+        """Where a file of the whole run lies, ``name`` being ``REPORT``, ``TABLE`` or ``ERRORS``."""
+        path = self.path / name
+        return path.with_stem(f"{path.stem}_shard_{self.shard.replace('/', '_of_')}") if self.shard else path
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The folder, for a run that nobody disturbs; for a shard, beside the other shards."""
+        with only_user(self.path, shared=bool(self.shard)):
+            if not self.shard:
+                for pattern in (REPORT, TABLE, ERRORS, *EVALUATION, *OF_SHARDS):
+                    for path in self.path.glob(pattern):
+                        path.unlink()
+                yield
+                return
+            lock = self.path / f".shard_{self.shard.replace('/', '_of_')}.lock"
+            lock.touch()
+            with only_user(lock):
+                for name in (REPORT, TABLE, ERRORS):
+                    self.file(name).unlink(missing_ok=True)
+                yield
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -112,11 +150,8 @@ class RunFolder:
             with self._with_background():
                 yield
             return
-        with only_user(self.path):
-            for name in (REPORT, TABLE, ERRORS, *EVALUATION):
-                (self.path / name).unlink(missing_ok=True)
-            with self._with_background():
-                yield
+        with self._held(), self._with_background():
+            yield
 
     @contextmanager
     def _with_background(self) -> Iterator[None]:
@@ -142,6 +177,12 @@ class RunFolder:
         if self._background is not None:
             self._background.wait()
 
+    def describe(self) -> None:
+        """Say what the folder is where its results lie as those of a study in BIDS; an earlier description stays."""
+        path = self.path / DESCRIPTION
+        if any("subfolder" in entry for entry in self.entries.values()) and not path.exists():
+            write_whole(path, json.dumps(derivatives_description(__version__), indent=4, ensure_ascii=False) + "\n")
+
     def claim(self, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Give each case of a run a name whose folder holds no result of another scan.
 
@@ -149,9 +190,13 @@ class RunFolder:
             entries: one dictionary per case, with "case" and "image".
 
         Returns:
-            list: the same, "case" being short enough for a file, with folders before it where that name is taken.
+            list: those of the shard, "case" being short enough for a file, with folders before it where that name is
+            taken.
         """
         taken = {_shortened(str(entry["case"])) for entry in entries}
+        if self.shard:
+            number, shards = map(int, self.shard.split("/"))
+            entries = entries[number - 1 :: shards]
         claimed = []
         for entry in entries:
             wish = _shortened(str(entry["case"]))
@@ -204,7 +249,7 @@ class RunFolder:
 
     def is_finished(self, case: str) -> bool:
         """Whether there is nothing left to do for a case, and the user does not want it done again."""
-        return not self.overwrite and self.case(case).has("page") and self.has_result(case)
+        return not self.overwrite and all(map(self.case(case).has, self.finished)) and self.has_result(case)
 
     def failed(self, case: str, error: Exception) -> None:
         """Note that a case cannot be finished, and take away what an earlier run has left of it."""
@@ -212,10 +257,10 @@ class RunFolder:
         known = input_error(error)
         cause = _first_cause(error)
         said = " ".join(str(cause).split())
-        sentence = str(known) if known else f"{image}: {type(cause).__name__}: {said} (see {self.path / ERRORS})."
+        sentence = str(known) if known else f"{image}: {type(cause).__name__}: {said} (see {self.file(ERRORS)})."
         try:
             if known is None:
-                with (self.path / ERRORS).open("a", errors="backslashreplace") as log:
+                with (self.file(ERRORS)).open("a", errors="backslashreplace") as log:
                     log.write(f"{image}\n{''.join(traceback.format_exception(error))}\n")
             # pictures may have failed after the results of this run were written
             if not self.has_result(case):
@@ -227,7 +272,7 @@ class RunFolder:
 
     def cannot_report(self, error: OSError) -> None:
         """Note that the report of the run cannot be written."""
-        sentence = f"{self.path / REPORT}: cannot be written ({error.strerror}); free some space and run again."
+        sentence = f"{self.file(REPORT)}: cannot be written ({error.strerror}); free some space and run again."
         logger.error(sentence)
         self.failures.append(Failure("", "", sentence))
 

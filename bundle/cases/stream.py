@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ignite import distributed as idist
-from monai.data import IterableDataset
+from monai.data import IterableDataset, MetaTensor, list_data_collate
 from tqdm import tqdm
 
 from bundle.cases.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
+
+
+def _check_collates(volume: Mapping[str, Any]) -> None:
+    """Raise now what the data loader, where no case is left alone, would raise; without copying any voxel."""
+    list_data_collate([{key: value.meta for key, value in volume.items() if isinstance(value, MetaTensor)}])
 
 
 class VolumeStream(IterableDataset):
@@ -48,6 +53,7 @@ class VolumeStream(IterableDataset):
                     finished += 1
                     continue
                 volume = self.transform(entry)  # type: ignore[misc]  # never None
+                _check_collates(volume)
             except Exception as error:
                 self.run_folder.failed(entry["case"], error)
                 continue

@@ -22,6 +22,7 @@ COMMANDS = {
     "segment": "bundle.cli.runs",
     "train": "bundle.cli.runs",
     "calibrate": "bundle.cli.runs",
+    "recipe": "bundle.cli.recipes",
     "evaluate": "bundle.cli.runs",
     "benchmark": "bundle.cli.runs",
     "simulate-clicks": "bundle.cli.runs",

@@ -16,6 +16,7 @@ from bundle.cli.types import (
     Optional,
     OutputFolder,
     Scans,
+    Shard,
     Switch,
     Text,
     Whole,
@@ -63,6 +64,9 @@ OPTIONS = {
     "ckpt_dir": Option(OutputFolder(), "folder for the state of an unfinished training"),
     "cache_dir": Option(Optional(OutputFolder()), "folder that keeps preprocessed scans between runs"),
     "overwrite": Option(Switch(), "compute again what is finished in the output folder"),
+    "shard": Option(
+        Shard(), "the share of the scans to do, such as 3/10; without it at the end, for one report of all"
+    ),
     "ckpt_path": Option(Existing("the weights, a .pt file", file=True), "weights (.pt)"),
     "pretrained": Option(Existing("the weights, a .pt file", file=True), "weights (.pt) that a training starts from"),
     "bundle_root": Option(Existing("the bundle, which holds configs/ and models/", file=False), "folder of the bundle"),
@@ -80,6 +84,7 @@ OPTIONS = {
     "num_workers": Option(Whole(0), "processes that load slices beside the training"),
     "batch_size": Option(Whole(1), "slices worked on together; fewer need less memory"),
     "validation_batch_size": Option(Whole(1), "the same in validation"),
+    "longest_wait": Option(Whole(1), "days that a process of several waits for the others"),
     "progress": Option(Switch(), "show a progress bar"),
     "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
     "repeats": Option(Whole(1), "how often each way is timed; the fastest counts"),

@@ -150,7 +150,7 @@ def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: b
     without=(
         *("dataset_dir", "ckpt_dir", "pretrained", "learning_rate", "ema_momentum", "epochs", "steps_per_epoch"),
         *("val_interval", "save_interval", "compile", "split", "image", "brain_mask", "brain_mask_pattern", "series"),
-        *("flip_probability", "paint_small_lesions", "vary_scanner"),
+        *("flip_probability", "paint_small_lesions", "vary_scanner", "shard"),
     ),
 )
 @overlays

@@ -98,6 +98,18 @@ class Share(Number):
         return number
 
 
+class Shard(click.ParamType):
+    """One of several shares, such as 3/10; empty for all of them."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        number = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
+        if value != "" and not (number and 1 <= int(number[1]) <= int(number[2])):
+            self.fail("give the number of the share and how many there are, such as 3/10", param, ctx)
+        return str(value)
+
+
 class Word(click.Choice):
     """One of several words."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,9 +71,18 @@ def run_configs(run_id: str, configs: Sequence[str], values: Mapping[str, Any], 
     workflow.finalize()
 
 
+# what is laid over a run that torchrun has started in several processes
+_SEVERAL = {"training": "multi_gpu_train", "inference": "multi_gpu_evaluate", "evaluation": "multi_gpu_evaluate"}
+
+
 def do(run_id: str, configs: Sequence[str], values: Mapping[str, Any], dry_run: bool) -> None:
-    """Run configs, or print the command that does; see :py:func:`run_configs`. Values that are None are left out."""
+    """Run configs, or print the command that does; see :py:func:`run_configs`. Values that are None are left out.
+
+    Of the processes that ``torchrun`` starts each does its share.
+    """
     given = {name: value for name, value in values.items() if value is not None}
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and run_id in _SEVERAL:
+        configs = [*configs, _SEVERAL[run_id]]
     if dry_run:
         print(bundle_command(run_id, configs, given))
         return

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from glob import escape, glob
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
 
+from bundle.data.folders import files_below
 from bundle.errors import InputError
 
 CONTRASTS = {"flair": "flair", "t1w": "t1", "t2w": "t2", "dwi": "dwi", "adc": "adc"}
@@ -23,6 +24,9 @@ OTHERS = (
     *("magnitude2", "phase", "phase1", "phase2", "phasediff", "fieldmap", "megre", "mese", "mp2rage", "pet", "ct"),
 )
 
+
+# what a folder of derivatives says of itself, and the version of the standard that these follow
+DESCRIPTION, VERSION = "dataset_description.json", "1.9.0"
 
 # folders of a study that hold no raw scans
 NOT_RAW = {"derivatives", "sourcedata", "code", "phenotype", "stimuli"}
@@ -74,6 +78,16 @@ def study_of(image: Path, name: BidsName) -> Path | None:
     return next((parent.parent for parent in image.absolute().parents if parent.name == person), None)
 
 
+def derivatives_description(version: str) -> dict[str, Any]:
+    """What stands in ``DESCRIPTION`` beside the results of a version of this bundle."""
+    return {
+        "Name": "Brain lesions found by IterMask²-bundle",
+        "BIDSVersion": VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "IterMask²-bundle", "Version": version, "Description": "Research use only."}],
+    }
+
+
 def _on_grid(mask: str, image: nib.Nifti1Image) -> bool:
     try:
         other = cast(nib.Nifti1Image, nib.load(mask))
@@ -83,25 +97,42 @@ def _on_grid(mask: str, image: nib.Nifti1Image) -> bool:
     return other.shape == image.shape and np.allclose(other.affine, image.affine, atol=0.01)
 
 
-def brain_mask_in_derivatives(image: Path, name: BidsName) -> str | None:
-    """The brain mask (``desc-brain…_mask``) that a pipeline has left in ``derivatives`` on the grid of an image.
+class DerivedBrainMasks:
+    """The brain masks (``desc-brain…_mask``) that pipelines have left in ``derivatives``; a study is listed once."""
 
-    Raises:
-        InputError: when there are several.
-    """
-    study = study_of(image, name)
-    if study is None:
-        return None
-    person = "_".join(f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities)
-    pattern = f"{escape(str(study))}/derivatives/**/{person}_*desc-brain*_mask.nii*"
-    found = sorted(glob(pattern, recursive=True))
-    if not found:
-        return None
-    scan = cast(nib.Nifti1Image, nib.load(image))
-    masks = [path for path in found if _on_grid(path, scan)]
-    if len(masks) > 1:
-        raise InputError(
-            f"{image}: {len(masks)} brain masks lie in derivatives on its grid, {masks[0]} and others; "
-            "say by --brain_mask_pattern which to take."
-        )
-    return masks[0] if masks else None
+    def __init__(self) -> None:
+        self._of_people: dict[Path, dict[str, list[str]]] = {}
+
+    def _of_study(self, study: Path) -> dict[str, list[str]]:
+        """Paths of masks, by the person's part of their names."""
+        if study not in self._of_people:
+            folder = study / "derivatives"
+            people: dict[str, list[str]] = {}
+            for path in files_below(folder) if folder.is_dir() else ():
+                if found := re.fullmatch(r"(sub-[^_]+)_.*desc-brain.*_mask\.nii.*", os.path.basename(path)):
+                    people.setdefault(found[1], []).append(str(folder / path))
+            self._of_people[study] = people
+        return self._of_people[study]
+
+    def of(self, image: Path, name: BidsName) -> str | None:
+        """The one that lies on the grid of an image.
+
+        Raises:
+            InputError: when there are several.
+        """
+        study = study_of(image, name)
+        if study is None:
+            return None
+        person = "_".join(f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities)
+        of_person = self._of_study(study).get(f"sub-{name.entities['sub']}", [])
+        found = [path for path in of_person if os.path.basename(path).startswith(f"{person}_")]
+        if not found:
+            return None
+        scan = cast(nib.Nifti1Image, nib.load(image))
+        masks = [path for path in found if _on_grid(path, scan)]
+        if len(masks) > 1:
+            raise InputError(
+                f"{image}: {len(masks)} brain masks lie in derivatives on its grid, {masks[0]} and others; "
+                "say by --brain_mask_pattern which to take."
+            )
+        return masks[0] if masks else None

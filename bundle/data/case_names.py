@@ -14,6 +14,9 @@ from itertools import count
 # endings of what is taken for an image in a folder
 IMAGES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr")
 
+# and of the other file of a pair, which is given alone
+HALVES = (".img.gz", ".img")
+
 # with what results add, a name stays below the 255 bytes that disks take
 LONGEST_NAME = 150
 
@@ -21,7 +24,7 @@ LONGEST_NAME = 150
 def stem_of(path: str | os.PathLike) -> str:
     """Name of an image without its ending, in upper or lower case."""
     name = os.path.basename(os.path.abspath(path))
-    ending = next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
+    ending = next((ending for ending in (*IMAGES, *HALVES) if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]
 
 

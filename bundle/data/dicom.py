@@ -235,6 +235,8 @@ def read_dicom(path: Path, series: str = "") -> Scan:
     header = chosen.slices[0].header
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
         raise InputError(f"{path}: the grey values are inverted (MONOCHROME1); export the series as MONOCHROME2.")
+    if "MOSAIC" in (header.get("ImageType") or ""):
+        raise InputError(f"{path}: its slices lie as tiles in one image (MOSAIC); convert the series to NIfTI first.")
     modality = header.get("Modality")
     if modality not in (None, "", "MR"):
         warnings.append(f"DICOM: the modality is {modality} and not MR; the result is not to be trusted.")

@@ -29,6 +29,7 @@ _APART = {
     "EchoTime": (1, "echo time"),
     "DiffusionBValue": (0, "b-value"),
     "TemporalPositionIdentifier": (0, "time point"),
+    "FrameOfReferenceUID": (None, "frame of reference"),
 }
 # what may differ within a volume too: looked at only where slices would lie on top of each other
 _APART_IF_NEEDED = ("AcquisitionNumber", "TriggerTime", "InversionTime", "FlipAngle", "AcquisitionTime")
@@ -55,6 +56,8 @@ class Slice(NamedTuple):
     def numbers(self, keyword: str, count: int) -> np.ndarray | None:
         """The value of a tag as so many numbers; None where it is missing or is not so many."""
         value = self.header.get(keyword)
+        if value is None:
+            return None
         try:
             found = np.array(value if count > 1 else [value], dtype=float)
         except (TypeError, ValueError):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _TIGHTEST = 1040
 
 # a quaternion's part may be rounded up to a length of so much more than one
 _QUATERNION_ROUNDING = 1e-3
+
+_silent = logging.Logger("of nibabel, whose notices are no sentences for a user")
 
 _UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
 
@@ -127,7 +130,10 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
     single = kind in (nib.Nifti1Header, nib.Nifti2Header)
     data_path = path if single else other_half(path, (".hdr", ".img"))
     with open_unpacked(path) as file:
-        header = kind.from_fileobj(file)
+        header = kind.from_fileobj(file, check=False)
+    sizes = np.array(header["pixdim"][1:4], dtype=float)
+    # it mends the sizes of voxels, and reports what it mends
+    header.check_fix(logger=_silent)
     shape = check_is_3d(tuple(map(int, header.get_data_shape())), path, role)
     dtype = header.get_data_dtype()
     if dtype.kind not in "iufb":
@@ -136,6 +142,12 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
     if needed > stored * _TIGHTEST:
         raise cut_short(data_path, stored, needed)
     affine, warnings, oriented = _affine(header, path, role)
+    by_sform = "sform_code" in header and int(header["sform_code"]) > 0
+    if not by_sform and not (np.isfinite(sizes).all() and (sizes != 0).all()):
+        raise InputError(
+            f"{path}: the header of the {role} gives no size of its voxels ({sizes[0]:g} x {sizes[1]:g} x "
+            f"{sizes[2]:g} mm); correct the header (pixdim)."
+        )
     with open_unpacked(data_path) as file:
         try:
             voxels = _read_voxels(ArrayProxy(file, header, mmap=False)).reshape(shape)
@@ -150,5 +162,7 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
             "known, and no side is named.",
             *warnings,
         ]
-    fields = {name: header[name] for name in header if header[name].dtype.kind in "iuf"}
+    # in the byte order of this computer, which MONAI needs to put volumes together
+    native = header.as_byteswapped(nib.volumeutils.native_code)
+    fields = {name: native[name] for name in native if native[name].dtype.kind in "iuf"}
     return Scan(voxels, np.asarray(affine, float), fields, (*warnings, *_unit(header, affine, role)), oriented)

@@ -11,7 +11,7 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
-from bundle.data.bids import NOT_RAW, BidsName, bids_name, brain_mask_in_derivatives, study_of
+from bundle.data.bids import NOT_RAW, BidsName, DerivedBrainMasks, bids_name, study_of
 from bundle.data.case_names import IMAGES, stem_of
 from bundle.data.datalists import (
     dicom_folders,
@@ -89,7 +89,7 @@ def _mask_by_pattern(image: Path, name: BidsName | None, pattern: str) -> str:
     return found[0]
 
 
-def _described(image: str, brain_mask_pattern: str, of_study: bool) -> dict[str, Any]:
+def _described(image: str, brain_mask_pattern: str, of_study: bool, derived: DerivedBrainMasks) -> dict[str, Any]:
     """The entry of a scan: its brain mask, and where its results belong when it is part of a study in BIDS."""
     path, name = Path(image), bids_name(stem_of(image))
     entry: dict[str, Any] = {"image": image}
@@ -98,7 +98,7 @@ def _described(image: str, brain_mask_pattern: str, of_study: bool) -> dict[str,
     if brain_mask_pattern:
         mask = _mask_by_pattern(path, name, brain_mask_pattern)
     elif in_study is not None:
-        mask = brain_mask_in_derivatives(path, in_study)
+        mask = derived.of(path, in_study)
     if mask is not None:
         entry["brain_mask"] = mask
     if in_study is not None:
@@ -152,14 +152,13 @@ class InferenceData:
             return
         # a scan that is named twice, once by its folder, is one scan
         scans: dict[str, bool] = {}
+        folders: dict[str, set[str]] = {}
         for source in self.sources:
             found = scans_at(source, self.pattern, self.modality)
             of_folder = Path(source).is_dir()
             scans |= dict.fromkeys(found, of_folder)
             if of_folder and not any(Path(path).is_dir() for path in found):
-                self.passed_over += passed_over(Path(source), set(found))
-        for sentence in self.passed_over:
-            logger.warning(sentence)
+                folders[source] = set(found)
         if self.brain_mask and len(scans) > 1:
             raise InputError(
                 f"{self.brain_mask}: one brain mask was given for {len(scans)} images; "
@@ -168,7 +167,14 @@ class InferenceData:
         pattern = "" if self.brain_mask else self.brain_mask_pattern
         also = {"brain_mask": self.brain_mask, "series": self.series}
         also = {key: value for key, value in also.items() if value}
-        yield from with_case_names([{**_described(path, pattern, folder), **also} for path, folder in scans.items()])
+        derived = DerivedBrainMasks()
+        entries = [{**_described(path, pattern, folder, derived), **also} for path, folder in scans.items()]
+        used = {entry["brain_mask"] for entry in entries if "brain_mask" in entry}
+        for source, taken in folders.items():
+            self.passed_over += passed_over(Path(source), taken | used)
+        for sentence in self.passed_over:
+            logger.warning(sentence)
+        yield from with_case_names(entries)
 
 
 def inference_data(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.nda
     return 2 * remaining[first] / (positive + size) if size else np.full(len(thresholds), np.nan)
 
 
-def best_threshold(cases: Sequence[tuple[np.ndarray, np.ndarray]], thresholds: np.ndarray) -> tuple[float, np.ndarray]:
+def best_threshold(cases: Iterable[tuple[np.ndarray, np.ndarray]], thresholds: np.ndarray) -> tuple[float, np.ndarray]:
     """The threshold with the best mean Dice over cases with a lesion, and the Dice of every case at it."""
     table = np.stack([dice_by_threshold(values, lesion, thresholds) for values, lesion in cases])
     best = int(np.nanargmax(np.nanmean(table, axis=0)))

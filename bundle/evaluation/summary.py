@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,23 +76,33 @@ def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _maps(cases: Sequence[Mapping[str, Any]], key: str, scope: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Values of a map and lesion (bool) of one case after the other: of the volume, or of the largest slice."""
+    for case in cases:
+        voxels = case["voxels"]()
+        chosen = voxels["in_largest_slice"] if scope == "largest_slice" else slice(None)
+        yield voxels[key][chosen], voxels["lesion"][chosen]
+
+
+def _range(cases: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float]:
+    """Lowest and highest value of a map in all cases."""
+    ends = [(values.min(), values.max()) for values, _ in _maps(cases, key, "volume")]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
 def chosen_with_labels(cases: Sequence[Mapping[str, Any]], key: str, thresholds: np.ndarray) -> dict[str, Any]:
     """Scores of a map at the one threshold that is best for these very labels, of volumes and of largest slices.
 
     Args:
-        cases: with ``voxels``, see :py:class:`bundle.evaluation.ReconstructionScoresd`.
+        cases: whose ``voxels()`` are those of :py:class:`bundle.evaluation.ReconstructionScoresd`.
         key: the map among the ``voxels``: "error" or "intensity".
         thresholds: to choose from, ascending.
     """
     result: dict[str, Any] = {}
     for scope in ("volume", "largest_slice"):
-        maps = []
-        for voxels in (case["voxels"] for case in cases):
-            chosen = voxels["in_largest_slice"] if scope == "largest_slice" else slice(None)
-            maps.append((voxels[key][chosen], voxels["lesion"][chosen]))
-        threshold, dice = best_threshold(maps, thresholds)
+        threshold, dice = best_threshold(_maps(cases, key, scope), thresholds)
         scores = []
-        for values, lesion in maps:
+        for values, lesion in _maps(cases, key, scope):
             mask = values > threshold
             counts = (mask & lesion).sum(), (mask & ~lesion).sum(), (~mask & lesion).sum()
             scores.append(overlap_scores(*map(int, counts)))
@@ -107,14 +117,10 @@ def chosen_with_labels(cases: Sequence[Mapping[str, Any]], key: str, thresholds:
 
 def chosen_for_error_and_intensity(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the error map and the plain intensity reach with the threshold that suits the test labels best."""
-    error = np.concatenate([case["voxels"]["error"] for case in cases])
-    intensity = np.concatenate([case["voxels"]["intensity"] for case in cases])
-    low, high = float(error.min()), float(error.max())
+    low, high = _range(cases, "error")
     return {
         "grid": "the model's",
         # the paper's 100 thresholds of the error, min-max normalised over the whole test set
         "error_map": chosen_with_labels(cases, "error", low + (high - low) * np.arange(100) / 10_000),
-        "plain_intensity": chosen_with_labels(
-            cases, "intensity", np.linspace(float(intensity.min()), float(intensity.max()), 500)
-        ),
+        "plain_intensity": chosen_with_labels(cases, "intensity", np.linspace(*_range(cases, "intensity"), 500)),
     }

@@ -50,7 +50,9 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 class ScoreTables:
-    """Collect the scores of all cases and write them when the run is complete.
+    """Keep the scores of each case in its folder, and write the tables of all when the run is complete.
+
+    Memory holds one case at a time, and a run that goes on has the scores of the cases that were finished before.
 
     Args:
         run_folder: where the tables go: ``<case>/<case>_slices.csv``, ``cases.csv`` and ``summary.json``.
@@ -64,21 +66,14 @@ class ScoreTables:
         self.run_folder = run_folder
         self.model = model
         self.best_possible_step = best_possible_step
-        self.cases: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, lambda _: self.cases.clear())
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output):  # type: ignore[call-overload]
-            names = ("statistics", "scores", "slice_scores", "reconstruction_scores", "voxels")
-            case = {
-                "case": batch["case"],
-                "disease": batch.get("disease", ""),
-                **{name: output[name] for name in names},
-            }
+            scores = {name: output[name] for name in ("scores", "slice_scores", "reconstruction_scores")}
             if self.best_possible_step is not None:
                 pair = (output["largest_slice_image"], output["largest_slice_lesion"])
                 device = engine.state.device  # type: ignore[attr-defined]
@@ -86,18 +81,28 @@ class ScoreTables:
                 with eval_mode(self.model):
                     image, lesion = (volume.to(device) for volume in pair)
                     best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
-                case["scores"]["largest_slice_best_possible_dice"] = float(best[0])
-            folder = self.run_folder.case(case["case"])
-            self.run_folder.later(case["case"], partial(folder.write, "slice_scores", as_csv(case["slice_scores"])))
-            self.cases.append(case)
+                scores["scores"]["largest_slice_best_possible_dice"] = float(best[0])
+            case = self.run_folder.case(batch["case"])
+            self.run_folder.later(case.name, partial(case.write, "slice_scores", as_csv(scores["slice_scores"])))
+            self.run_folder.later(case.name, partial(case.write_voxels, output["voxels"]))
+            self.run_folder.later(case.name, partial(case.write, "scores", json.dumps(scores)))
+
+    def read(self) -> list[dict[str, Any]]:
+        """What is known of all cases of the run that are done, by name; ``voxels`` is a function that reads them."""
+        cases = []
+        for name, entry in sorted(self.run_folder.entries.items()):
+            folder = self.run_folder.case(name)
+            if folder.has("scores") and self.run_folder.has_result(name):
+                known = {"case": name, "disease": entry.get("disease", ""), "statistics": folder.statistics()}
+                cases.append({**known, **folder.scores(), "voxels": folder.voxels})
+        return cases
 
     def write(self, engine: Engine) -> None:
-        # a case can fail when it is written, after it was scored
-        failed = {failure.case for failure in self.run_folder.failures}
-        cases = gather([case for case in self.cases if case["case"] not in failed])
-        if idist.get_rank() != 0 or not cases:
+        if not self.run_folder.interrupted:
+            # the others may still be at work
+            gather([])
+        if idist.get_rank() != 0 or self.run_folder.shard or not (cases := self.read()):
             return
-        cases.sort(key=lambda case: case["case"])
         diseases = any(case["disease"] for case in cases)
         rows = [
             {
@@ -130,7 +135,7 @@ class ScoreTables:
                 **label_free(cases),
             },
         }
-        if any(case["voxels"]["lesion"].any() for case in cases):
+        if any(case["voxels"]()["lesion"].any() for case in cases):
             result["threshold_chosen_with_test_labels"] = chosen_for_error_and_intensity(cases)
         if self.best_possible_step is not None:
             best = [case["scores"]["largest_slice_best_possible_dice"] for case in cases]

@@ -54,6 +54,9 @@ class Limits(NamedTuple):
 # a voxel darker than this share of the 98th percentile shows air, bone or liquid
 TISSUE = 0.1
 
+# a voxel so many times brighter than the 99th percentile is a spike
+_SPIKE = 10.0
+
 # the ring in which a skull is looked for, in mm below the surface, and from where on the inside counts
 _RING_MM = (6.0, 9.0, 12.0, 16.0)
 _INSIDE_MM = 25.0
@@ -94,9 +97,10 @@ def flat_share(image: np.ndarray, brain: np.ndarray) -> float:
 
 def tiny_floor(image: np.ndarray, limits: Limits) -> float:
     """The value up to which all is background: 0, or more where interpolation left tiny values around the brain."""
-    largest = float(image.max())
-    if largest <= 0:
+    if float(image.max()) <= 0:
         return 0.0
+    # a spike is not what others are small beside
+    largest = min(float(image.max()), _SPIKE * float(np.percentile(image[image > 0], 99)))
     floor = limits.tiny * float(np.percentile(image[image > 0.01 * largest], 90))
     tiny, above = int(((image > 0) & (image <= floor)).sum()), int((image > floor).sum())
     return floor if tiny > limits.tiny_share * above else 0.0

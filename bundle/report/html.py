@@ -110,11 +110,12 @@ class RunReport:
         sections = [section_of_page(case) for case in pages] if together else []
         page = report_page(rows, self._facts(engine), links, sections, run_folder.interrupted, run_folder.passed_over)
         try:
-            write_whole(run_folder.path / REPORT, page)
-            write_whole(run_folder.path / TABLE, rows.to_csv(index=False))
+            write_whole(run_folder.file(REPORT), page)
+            write_whole(run_folder.file(TABLE), rows.to_csv(index=False))
+            run_folder.describe()
         except OSError as error:
             run_folder.cannot_report(error)
             return
-        print(f"\nReport: {(run_folder.path / REPORT).resolve()}")
-        if (run_folder.path / ERRORS).exists():
-            print(f"Unexpected errors in full: {(run_folder.path / ERRORS).resolve()}")
+        print(f"\nReport: {(run_folder.file(REPORT)).resolve()}")
+        if (run_folder.file(ERRORS)).exists():
+            print(f"Unexpected errors in full: {(run_folder.file(ERRORS)).resolve()}")

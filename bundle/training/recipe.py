@@ -1,7 +1,7 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """The way to trained weights as a list of rounds, run by one command that goes on where it was.
 
-``python -m bundle.training.recipe recipes/flair.json --work output/recipe --input lgg_flair=/data/lgg_flair``
+``itermask2 recipe recipes/flair.json -o output/recipe --input lgg_flair=/data/lgg_flair``
 
 A recipe is JSON:
 
@@ -18,7 +18,6 @@ that has ended is not repeated, and one that was made of something else is refus
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.errors import InputError, show_input_errors
+from bundle.errors import InputError
 from bundle.files import writable_folder, write_whole
 from bundle.training.recipe_steps import STEPS, Inputs, RunConfigs, run_in_a_process
 
@@ -228,22 +227,3 @@ def plan(rounds: Sequence[Mapping[str, Any]], still: Sequence[str]) -> str:
         for one in rounds
     ]
     return pd.DataFrame(rows).to_string(index=False, justify="left")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a recipe as it is typed."""
-    parser = argparse.ArgumentParser(prog="python -m bundle.training.recipe", description="Train weights by a recipe.")
-    parser.add_argument("recipe", help="JSON file, such as recipes/flair.json")
-    parser.add_argument("--work", required=True, help="folder for all that is made; the same one goes on")
-    parser.add_argument("--input", action="append", default=[], metavar="NAME=PATH", help="what the recipe asks for")
-    typed = parser.parse_args(arguments)
-    unnamed = [text for text in typed.input if "=" not in text]
-    if unnamed:
-        raise InputError(f"--input {unnamed[0]}: give a name and a path, as in --input lgg_flair=/data/lgg_flair.")
-    products = run_recipe(typed.recipe, typed.work, dict(text.split("=", 1) for text in typed.input))
-    print(f"\nAll rounds have ended: {list(products.values())[-1]}")
-
-
-if __name__ == "__main__":
-    show_input_errors()
-    main()

@@ -25,8 +25,14 @@ def paint_small_lesions(
     dark_share: float,
     fluid_below: float,
     ventricle_depth: int,
+    ventricle_inside: float,
     periventricular_reach: int,
     periventricular_share: float,
+    periventricular_weight: float,
+    contrast_spread: Sequence[float],
+    stretch: float,
+    edge_range: Sequence[float],
+    roughness: Sequence[float],
 ) -> tuple[Tensor, Tensor]:
     """Paint many small, often faint lesions, half of them beside the ventricles; all of an image at once.
 
@@ -42,12 +48,18 @@ def paint_small_lesions(
         most_lesions: an image gets between one and so many, few as likely as many on a logarithmic scale.
         radius_range: smallest and largest radius in pixels, log-uniform.
         contrast_range: smallest and largest difference from the tissue, in units of the normalised intensity; an
-            image has one typical contrast, its lesions 0.7 to 1.3 times that.
+            image has one typical contrast.
         dark_share: share of the images whose lesions are darker than the tissue.
         fluid_below: a pixel passes for fluid so far below the brain's mean, same units.
-        ventricle_depth: fluid is ventricle where a square of so many pixels (odd) around it has little background.
+        ventricle_depth: fluid is ventricle where a square of so many pixels (odd) around it is in the brain.
+        ventricle_inside: at least this share of it.
         periventricular_reach: side in pixels of the square around ventricle pixels that lesions prefer; odd.
         periventricular_share: share of the images whose lesions prefer it.
+        periventricular_weight: how much more often than elsewhere they then lie there.
+        contrast_spread: smallest and largest contrast of a lesion, as a multiple of the typical one of its image.
+        stretch: natural logarithm of the largest stretch of a circle to an ellipse.
+        edge_range: narrowest and widest edge in pixels.
+        roughness: of the outline: a length in pixels and the change of the radius over it, a share.
 
     Returns:
         tuple: the images with lesions, and where these are (bool).
@@ -61,12 +73,12 @@ def paint_small_lesions(
     inside = brain_mask.float()
     mean = (image * inside).sum(dim=(2, 3), keepdim=True) / inside.sum(dim=(2, 3), keepdim=True)
     fluid = (image < mean - fluid_below) & brain_mask
-    deep = F.avg_pool2d(inside, ventricle_depth, stride=1, padding=ventricle_depth // 2) > 0.97
+    deep = F.avg_pool2d(inside, ventricle_depth, stride=1, padding=ventricle_depth // 2) > ventricle_inside
     ventricle = (fluid & deep).float()
     beside = F.max_pool2d(ventricle, periventricular_reach, stride=1, padding=periventricular_reach // 2)
     beside = beside * inside * (1 - fluid.float())
     prefers = (uniform(0, 1, 1, 1, 1) < periventricular_share).float()
-    weights = (inside * (1 - fluid.float()) + prefers * 20.0 * beside + 1e-6 * inside).flatten(1)
+    weights = (inside * (1 - fluid.float()) + prefers * periventricular_weight * beside + 1e-6 * inside).flatten(1)
 
     # exponential race: the k smallest times are k draws without replacement
     times = torch.empty_like(weights).exponential_(generator=generator) / weights.clamp(min=1e-12)
@@ -81,14 +93,17 @@ def paint_small_lesions(
     x = rows - (centres // width + uniform(-0.5, 0.5, most_lesions))[:, :, None, None]
     y = columns - (centres % width + uniform(-0.5, 0.5, most_lesions))[:, :, None, None]
     angle = uniform(0, torch.pi, most_lesions)[:, :, None, None]
-    stretch = torch.exp(uniform(-0.5, 0.5, most_lesions))[:, :, None, None]
-    u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretch
-    v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretch
-    coarse = torch.randn(batch, 1, max(2, height // 4), max(2, width // 4), generator=generator, device=device)
+    stretched = torch.exp(uniform(-stretch, stretch, most_lesions))[:, :, None, None]
+    u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretched
+    v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretched
+    size = [max(2, int(height / roughness[0])), max(2, int(width / roughness[0]))]
+    coarse = torch.randn(batch, 1, *size, generator=generator, device=device)
     rough = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
-    inward = radius * (1 + 0.25 * rough) - torch.sqrt(u**2 + v**2)
-    share = torch.sigmoid(inward / uniform(0.3, 0.8, 1, 1, 1)) * wanted[:, :, None, None]
-    typical = uniform(contrast_range[0], contrast_range[1], 1) * uniform(0.7, 1.3, most_lesions)
+    inward = radius * (1 + roughness[1] * rough) - torch.sqrt(u**2 + v**2)
+    share = torch.sigmoid(inward / uniform(edge_range[0], edge_range[1], 1, 1, 1)) * wanted[:, :, None, None]
+    typical = uniform(contrast_range[0], contrast_range[1], 1) * uniform(
+        contrast_spread[0], contrast_spread[1], most_lesions
+    )
     sign = torch.where(uniform(0, 1, 1, 1, 1) < dark_share, -1.0, 1.0)
     change = (share * typical[:, :, None, None]).amax(dim=1, keepdim=True) * sign
     share = share.amax(dim=1, keepdim=True) * inside

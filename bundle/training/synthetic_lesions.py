@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Generator, Tensor
@@ -27,7 +28,16 @@ def paint_lesions(
     core_share: float,
     core_contrast_range: Sequence[float],
     replace_share: float,
+    tissue_pixels: int,
     spare_fluid_share: float,
+    fluid: Sequence[float],
+    stretch: float,
+    edge_range: Sequence[float],
+    roughness: Sequence[Sequence[float]],
+    texture: Sequence[Sequence[float]],
+    core_size_range: Sequence[float],
+    core_roughness: float,
+    core_noise: Sequence[float],
 ) -> tuple[Tensor, Tensor]:
     """Paint lesions of random number, size, shape, edge, contrast and texture, without a loop over images.
 
@@ -47,7 +57,16 @@ def paint_lesions(
         core_share: share of lesions with a core (solid tumour, necrosis or a cyst) within a rim.
         core_contrast_range: the same difference for cores.
         replace_share: share of lesions that replace the tissue below, whose structure then shows no more.
+        tissue_pixels: side of the square whose mean then stands for the tissue; odd.
         spare_fluid_share: share of lesions that spare dark places such as sulci and ventricles.
+        fluid: how far below the brain's mean these begin, and how wide their edge is, same units as the contrast.
+        stretch: natural logarithm of the largest stretch of a circle to an ellipse.
+        edge_range: natural logarithms of the narrowest and the widest edge in pixels.
+        roughness: of the outline: pairs of a length in pixels and the largest change of the radius over it, a share.
+        texture: pairs of a length in pixels and the largest change of the intensity over it.
+        core_size_range: smallest and largest radius of a core, as a share of the lesion's.
+        core_roughness: how much of the roughness of the lesion's outline that of its core has, a share.
+        core_noise: what comes to that: a length in pixels and the standard deviation of the radius over it, a share.
 
     Returns:
         tuple: the images with lesions, and where these are (bool).
@@ -68,14 +87,21 @@ def paint_lesions(
         field = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
         return field / field.std(dim=(2, 3), keepdim=True)
 
+    def noise_of(lengths: Sequence[Sequence[float]]) -> Tensor:
+        """The sum of noises of several lengths, each of a strength up to the one given."""
+        return reduce(torch.add, [smooth_noise(length) * uniform(0, most, 1, 1, 1) for length, most in lengths])
+
     rows = torch.arange(height, device=device, dtype=torch.float32)[:, None]
     columns = torch.arange(width, device=device, dtype=torch.float32)[None]
     inside_brain = brain_mask.flatten(1).float()
     result, lesions = image, torch.zeros_like(brain_mask)
     wanted = chance(probability)
     number = torch.floor(uniform(1, most_lesions + 1, 1, 1, 1))
-    tissue = F.avg_pool2d(image * brain_mask, 9, stride=1, padding=4)
-    tissue = tissue / F.avg_pool2d(brain_mask.float(), 9, stride=1, padding=4).clamp(min=1e-3)
+    tissue, share = (
+        F.avg_pool2d(values, tissue_pixels, stride=1, padding=tissue_pixels // 2)
+        for values in (image * brain_mask, brain_mask.float())
+    )
+    tissue = tissue / share.clamp(min=1e-3)
 
     smallest = math.log(radius_range[0])
     largest = uniform(smallest, math.log(radius_range[1]), 1, 1, 1)
@@ -84,28 +110,29 @@ def paint_lesions(
     for i in range(most_lesions):
         centre = random_pixel(inside_brain, generator)
         x, y = rows - (centre // width).reshape(-1, 1, 1, 1), columns - (centre % width).reshape(-1, 1, 1, 1)
-        angle, stretch = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-0.5, 0.5, 1, 1, 1))
-        u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretch
-        v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretch
+        angle, stretched = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-stretch, stretch, 1, 1, 1))
+        u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretched
+        v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretched
         share_of_largest = uniform(0, 1, 1, 1, 1) if i else 1.0
         radius = torch.exp(smallest + share_of_largest * (largest - smallest))
-        rough = smooth_noise(16) * uniform(0, 0.35, 1, 1, 1) + smooth_noise(6) * uniform(0, 0.15, 1, 1, 1)
+        rough = noise_of(roughness)
         distance = torch.sqrt(u**2 + v**2)
         inward = radius * (1 + rough) - distance
-        edge = torch.exp(uniform(-1.2, 0.9, 1, 1, 1)).minimum(radius / 2)
+        edge = torch.exp(uniform(edge_range[0], edge_range[1], 1, 1, 1)).minimum(radius / 2)
         share = torch.sigmoid(inward / edge)
-        fluid = torch.sigmoid((image - typical + 0.8) / 0.3)
-        share = torch.where(chance(spare_fluid_share), share * fluid, share)
+        no_fluid = torch.sigmoid((image - typical + fluid[0]) / fluid[1])
+        share = torch.where(chance(spare_fluid_share), share * no_fluid, share)
         share = share * brain_mask * wanted * (i < number)
 
         sign = torch.where(chance(dark_share), -1.0, 1.0)
         contrast = sign * uniform(contrast_range[0], contrast_range[1], 1, 1, 1)
-        core_size, has_core = uniform(0.4, 0.95, 1, 1, 1), chance(core_share)
-        core = has_core * torch.sigmoid((radius * (core_size + 0.6 * rough + 0.15 * smooth_noise(6)) - distance) / edge)
+        core_size, has_core = uniform(core_size_range[0], core_size_range[1], 1, 1, 1), chance(core_share)
+        core_size = core_size + core_roughness * rough + core_noise[1] * smooth_noise(core_noise[0])
+        core = has_core * torch.sigmoid((radius * core_size - distance) / edge)
         core_contrast = uniform(core_contrast_range[0], core_contrast_range[1], 1, 1, 1)
         contrast = torch.lerp(contrast, core_contrast, core)
-        texture = smooth_noise(8) * uniform(0, 0.4, 1, 1, 1) + smooth_noise(3) * uniform(0, 0.3, 1, 1, 1)
-        painted = torch.where(chance(replace_share), tissue, result) + contrast + texture
+        pattern = noise_of(texture)
+        painted = torch.where(chance(replace_share), tissue, result) + contrast + pattern
         result = torch.where(brain_mask, (result + share * (painted - result)).clamp(min=BACKGROUND + 1e-3), result)
         lesions |= share > 0.5
     return result, lesions

@@ -1,13 +1,18 @@
+import json
 import os
-import subprocess
-import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 
+import bundle
 from bundle.cases import RunFolder, VolumeStream
 from bundle.errors import InputError
 from bundle.files import write_whole
+from tests.programs import Program
 
 HEADER: dict = {}
 
@@ -74,19 +79,22 @@ def test_any_fault_of_a_volume_is_its_own(tmp_path):
             raise RuntimeError("MONAI's wrapping") from InputError("bad.nii.gz: at fault; mend it.")
         if entry["case"] == "unexpected":
             raise RuntimeError("MONAI's wrapping") from ZeroDivisionError("division\nby zero")
+        if entry["case"] == "odd":
+            # the data loader knows no such type
+            return {**entry, "image": MetaTensor(torch.zeros(1), meta={"what": np.zeros(1, ">i4")})}
         return entry
 
-    entries = [scan(tmp_path, name) for name in ("a", "bad", "unexpected", "b")]
+    entries = [scan(tmp_path, name) for name in ("a", "bad", "unexpected", "b", "odd")]
     done_by(run_folder(tmp_path), entries)
     run = run_folder(tmp_path, overwrite=True)
     with run.opened():
         stream = VolumeStream(entries, transform, run, progress=False)
         assert [item["case"] for item in stream] == ["a", "b"]
-        assert [failure.case for failure in run.failures] == ["bad", "unexpected"]
+        assert [failure.case for failure in run.failures] == ["bad", "unexpected", "odd"]
     with pytest.raises(InputError) as caught:
         run.check()
     first, *listed = str(caught.value).splitlines()
-    assert first == "2 of 4 volumes failed, the others are done:"
+    assert first == "3 of 5 volumes failed, the others are done:"
     assert listed[0] == "  bad.nii.gz: at fault; mend it."
     log = tmp_path / "out" / "errors.log"
     assert listed[1] == f"  {entries[2]['image']}: ZeroDivisionError: division by zero (see {log})."
@@ -117,32 +125,70 @@ def test_results_stay_where_only_their_pictures_fail(tmp_path):
 
 def test_a_second_run_into_the_folder_is_refused(tmp_path):
     program = """
-import sys
+import sys, time
+from pathlib import Path
 from bundle.cases import RunFolder
 with RunFolder(sys.argv[1]).opened():
-    print("begun", flush=True)
-    sys.stdin.read()
+    Path(sys.argv[2]).touch()
+    time.sleep(600)
 """
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").write_text("of an earlier run")
-    other = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "out")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    other = Program("-c", program, str(tmp_path / "out"), str(tmp_path / "begun"))
     try:
-        assert other.stdout.readline() == "begun\n"
+        while not (tmp_path / "begun").exists():
+            assert other.is_running() and time.sleep(0.01) is None
         (tmp_path / "out" / "report.html").write_text("of that run")
         with pytest.raises(InputError, match="another run is writing there"), run_folder(tmp_path).opened():
             pass
         assert (tmp_path / "out" / "report.html").read_text() == "of that run"
     finally:
         other.kill()
-        other.wait()
     # nothing has to be cleared away after a kill
     with run_folder(tmp_path).opened():
         assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_shards_share_a_folder_and_a_run_without_makes_one_report(tmp_path):
+    entries = [scan(tmp_path, name) for name in "abc"]
+    out = tmp_path / "out"
+    with run_folder(tmp_path, shard="1/2").opened():
+        assert done_by(run_folder(tmp_path, shard="2/2"), entries) == ["b"]
+        for other in ("1/2", ""):
+            with pytest.raises(InputError, match="another run is writing there"):
+                done_by(run_folder(tmp_path, shard=other), entries)
+    first = run_folder(tmp_path, shard="1/2")
+    assert done_by(first, entries) == ["a", "c"] and list(first.entries) == ["a", "c"]
+    assert done_by(run_folder(tmp_path, shard="1/2"), entries) == []
+    first.file("volumes.csv").touch()
+    assert (out / "volumes_shard_1_of_2.csv").exists()
+    assert done_by(run_folder(tmp_path), entries) == []
+    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_case_is_finished_when_all_that_its_run_makes_is_there(tmp_path):
+    entries = [scan(tmp_path, "a")]
+    done_by(run_folder(tmp_path), entries)
+    assert done_by(run_folder(tmp_path, finished=("page", "scores")), entries) == ["a"]
+    (tmp_path / "out" / "a" / "a_scores.json").write_text("{}")
+    assert done_by(run_folder(tmp_path, finished=("page", "scores")), entries) == []
+
+
+def test_results_of_a_study_in_bids_say_what_they_are(tmp_path):
+    description = tmp_path / "out" / "dataset_description.json"
+    plain = run_folder(tmp_path)
+    done_by(plain, [scan(tmp_path, "a")])
+    plain.describe()
+    assert not description.exists()
+    study = run_folder(tmp_path)
+    done_by(study, [{**scan(tmp_path, "sub-01_FLAIR"), "subfolder": "sub-01/anat"}])
+    study.describe()
+    said = json.loads(description.read_text())
+    assert said["DatasetType"] == "derivative" and said["GeneratedBy"][0]["Version"] == bundle.__version__
+    assert {"Name", "BIDSVersion"} <= set(said)
+    description.write_text("of somebody else")
+    study.describe()
+    assert description.read_text() == "of somebody else"
 
 
 def test_names_that_are_too_long_for_a_disk(tmp_path):

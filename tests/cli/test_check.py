@@ -1,11 +1,11 @@
 import json
-import subprocess
 
 import pytest
 
 from bundle.cli.check import options_of_command_line as check_options
 from bundle.errors import InputError
 from tests.flows import command
+from tests.programs import python
 
 RUN = ["/somewhere/monai/bundle/__main__.py", "run"]
 TWO = ["--config_file", "['configs/train.json','configs/judge.json']"]
@@ -54,6 +54,6 @@ def test_the_options_of_a_file_are_checked_too(tmp_path):
 @pytest.mark.parametrize("configs", [("inference", ["inference"]), ("training", ["train"])])
 def test_the_workflows_check_their_options(configs, tmp_path):
     typed = command(*configs, output_dir=str(tmp_path / "out"), outputt="x")
-    done = subprocess.run(typed, capture_output=True, text=True)
+    done = python(*typed)
     assert done.returncode == 1 and not (tmp_path / "out").exists()
     assert done.stderr.rstrip().splitlines()[-1].startswith("Error: --outputt: no such option")

@@ -65,6 +65,7 @@ def test_a_localizer_in_the_folder_is_left_aside_and_said(tmp_path):
         ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}),
         ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}),
         ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "P"]}),
+        ({"FrameOfReferenceUID": "1.2.3"}, {"FrameOfReferenceUID": "1.2.4"}),
     ],
 )
 def test_two_volumes_in_one_series_are_never_mixed(tags, tmp_path):
@@ -150,6 +151,21 @@ def test_slices_without_place_or_size(tmp_path):
     assert "3000 x 3000 mm" in said(tmp_path / "huge")
     write_series(IMAGE, AFFINE, tmp_path / "turned", ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
     assert "not at right angles" in said(tmp_path / "turned")
+
+
+def test_a_file_of_one_slice_lies_where_it_says_and_is_as_thick(tmp_path):
+    paths = write_series(IMAGE, AFFINE, tmp_path / "s")
+    moved = AFFINE.copy()
+    moved[:3, 3] = (AFFINE @ [0, 0, 5, 1])[:3]
+    volume = read_volume(paths[5])
+    assert np.array_equal(volume[0, :, :, 0], IMAGE[:, :, 5]) and np.allclose(volume.affine, moved, atol=1e-4)
+    alone = write_series(IMAGE[:, :, :1], AFFINE, tmp_path / "bare", SliceThickness=None)
+    assert "has no position or thickness" in said(alone[0])
+
+
+def test_tiled_slices_are_refused(tmp_path):
+    write_series(IMAGE, AFFINE, tmp_path / "s", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    assert "MOSAIC" in said(tmp_path / "s")
 
 
 def test_slices_that_fan_out_are_no_volume(tmp_path):

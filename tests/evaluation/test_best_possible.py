@@ -4,7 +4,7 @@ from bundle.evaluation import best_possible_dice
 
 
 def test_the_best_possible_mask_is_the_best_of_many(golden, golden_model):
-    image, lesion = golden["test/image"], golden["test/lesion"]
+    image, lesion = golden["test/image"][:2], golden["test/lesion"][:2]
     with torch.no_grad():
         whole = best_possible_dice(golden_model, image, lesion, fractions=(0.9, 0.6), step=0.2, last=1.0)
         parts = [

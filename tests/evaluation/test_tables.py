@@ -43,7 +43,15 @@ def tables(tmp_path, golden_model):
         batch, output = cases[e.state.iteration - 1]
         e.state.batch, e.state.output = [batch], [output]
 
-    handler = ScoreTables(RunFolder(str(tmp_path)), golden_model)
+    (tmp_path / "weights.pt").write_text("of a model")
+    run_folder = RunFolder(str(tmp_path), str(tmp_path / "weights.pt"))
+    for batch, output in cases:
+        scan = tmp_path / f"{batch['case']}.nii"
+        scan.write_text("voxels")
+        run_folder.claim([{**batch, "image": str(scan)}])
+        statistics = {**output["statistics"], "made_from": run_folder.made_from(batch["case"])}
+        run_folder.case(batch["case"]).write_results([], statistics, {})
+    handler = ScoreTables(run_folder, golden_model)
     engine.add_event_handler(IterationEvents.MODEL_COMPLETED, give)
     handler.attach(engine)
     engine.run([0, 1])

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from bundle.model.exporting import export_torchscript
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
 from tests.flows import REFINEMENT
+from tests.programs import python
 
 
 def with_dead_layers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -25,9 +25,8 @@ def with_dead_layers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {**state, **dead}
 
 
-def convert(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "scripts.convert_reference_checkpoint", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+def convert(*arguments: str) -> CompletedProcess:
+    return python("-m", "scripts.convert_reference_checkpoint", *arguments)
 
 
 def test_command_converts_and_the_result_reproduces_the_recording(golden, golden_states, tmp_path):

@@ -33,17 +33,29 @@ def test_unknown_names():
     assert not Path("never made").exists()
 
 
-def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path):
-    options = {"modality": "t1", "training": 1, "validation": 1, "patients": 1, "seed": 5, "workers": 2}
-    datalist = json.loads(Path(write_cohort(str(tmp_path), **options)).read_text())
-    assert {split: len(entries) for split, entries in datalist.items()} == {"training": 1, "validation": 1, "test": 1}
-    patient = datalist["test"][0]
-    image = nib.load(tmp_path / patient["image"])
-    assert np.array_equal(image.affine, AFFINE) and "label" in patient and patient["disease"] in LESIONS
-    # the same person again, number for number
-    expected, _ = simulate(5 + 20_000, "t1", patient["disease"])
-    assert np.array_equal(np.asarray(image.dataobj), expected)
+def number_of(person: int, modality: str, lesion: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What stands for a simulation, which takes ten seconds: volumes that tell what was asked for."""
+    said = [person, ("flair", "t1", "t2").index(modality), 0 if lesion is None else 1 + list(LESIONS).index(lesion)]
+    return np.array([[said]], np.int32), np.array([[said[::-1]]], np.int32) * (lesion is not None)
 
+
+def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path, monkeypatch):
+    # its processes are forks of this one
+    monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
+    options = {"modality": "t1", "training": 2, "validation": 1, "patients": 4, "seed": 5, "workers": 2}
+    datalist = json.loads(Path(write_cohort(str(tmp_path), **options)).read_text())
+    assert {split: len(entries) for split, entries in datalist.items()} == {"training": 2, "validation": 1, "test": 4}
+    assert [patient["disease"] for patient in datalist["test"]] == ["glioma", "stroke", "ms", "glioma"]
+    for split, first in (("training", 5), ("validation", 10_005), ("test", 20_005)):
+        for number, entry in enumerate(datalist[split], first):
+            expected = number_of(number, "t1", entry.get("disease"))
+            assert ("label" in entry) == (split == "test") == ("disease" in entry)
+            for key, volume in zip(("image", "label"), expected):
+                if key in entry:
+                    written = nib.load(tmp_path / entry[key])
+                    assert np.array_equal(written.dataobj, volume) and np.array_equal(written.affine, AFFINE)
+
+    patient = datalist["test"][0]
     (tmp_path / datalist["training"][0]["image"]).unlink()
     before = (tmp_path / patient["image"]).stat().st_mtime_ns
     write_cohort(str(tmp_path), **options)

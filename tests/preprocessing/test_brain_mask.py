@@ -136,6 +136,12 @@ def test_tiny_values_around_a_brain_are_no_brain(order, tmp_path):
     assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.95
 
 
+def test_one_bright_spike_makes_no_other_voxel_tiny(tmp_path):
+    image = SCAN.astype(np.float32)
+    image[28, 32, 6] = 1e6
+    assert np.array_equal(load(tmp_path, image)["brain_mask"][0], BRAIN)
+
+
 def test_dark_voxels_of_a_clean_brain_stay_brain(tmp_path):
     """Liquor is dark in FLAIR: without ringing, every voxel above zero is brain."""
     image = SCAN.copy()

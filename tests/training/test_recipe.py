@@ -1,9 +1,6 @@
 """Recipes with networks and heads small enough for seconds."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from bundle.model.card import read_card
 from bundle.training.recipe import fingerprints, read_recipe, run_recipe
 from bundle.training.recipe_steps import ROOT
 from tests.flows import SMALL
+from tests.programs import python
 
 TINY = {**{name: value for name, value in SMALL.items() if name != "judge#_disabled_"}, "validation_slices": 8}
 SHORT = {"epochs": 1, "steps_per_epoch": 2, "val_interval": 1}
@@ -162,12 +160,9 @@ def test_the_other_recipes_can_be_run(name, number):
 
 
 def test_the_command_from_another_folder(write, tmp_path):
-    command = [sys.executable, "-W", "ignore", "-m", "bundle.training.recipe", str(write(ROUNDS[:1])), "--work", "made"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    command = ["-m", "bundle.cli", "recipe", str(write(ROUNDS[:1])), "-o", "made"]
+    done = python(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert float(torch.load(tmp_path / "made" / "networks" / "model.pt", weights_only=True)["threshold"]) > 0
-    refused = subprocess.run(
-        [*command, "--input", "x=y"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    refused = python(*command, "--input", "x=y", cwd=tmp_path)
     assert refused.returncode == 1 and refused.stderr.strip().startswith("Error: --input x:")
