@@ -21,12 +21,26 @@ class Click(NamedTuple):
     voxel: tuple[int, int, int]
 
 
-def _largest(error: np.ndarray) -> np.ndarray:
-    """The largest component (26-connected) of a mask, as the mask of it alone."""
-    labels, _ = ndimage.label(error, np.ones((3, 3, 3)))
+class _Error(NamedTuple):
+    """A component of an error (bool), the first voxel of its box, and how large it is."""
+
+    voxels: np.ndarray
+    first: np.ndarray
+    size: int
+
+
+def _largest(error: np.ndarray) -> _Error | None:
+    """The largest component (26-connected) of a mask; None where it is empty."""
+    whole = ndimage.find_objects(error.astype(np.uint8))
+    if not whole:
+        return None
+    labels, _ = ndimage.label(error[whole[0]], np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == sizes.argmax() if sizes.any() else np.zeros_like(error)
+    number = int(sizes.argmax())
+    box = ndimage.find_objects(labels)[number - 1]
+    first = np.array([outer.start + inner.start for outer, inner in zip(whole[0], box)])
+    return _Error(labels[box] == number, first, int(sizes[number]))
 
 
 def next_click(
@@ -46,15 +60,15 @@ def next_click(
         Click: None where nothing is wrong.
     """
     missed, wrong = _largest(truth & ~mask), _largest(mask & ~truth)
-    lesion = bool(missed.sum() >= wrong.sum())
-    error = missed if lesion else wrong
-    if not error.any():
+    if missed is None and wrong is None:
         return None
-    box = ndimage.find_objects(error.astype(np.uint8))[0]
-    part = np.pad(error[box], 1)
+    lesion = wrong is None or (missed is not None and missed.size >= wrong.size)
+    error = missed if lesion else wrong
+    assert error is not None
+    part = np.pad(error.voxels, 1)
     depth = ndimage.distance_transform_edt(part, sampling=spacing)
     deepest = np.unravel_index(depth.argmax(), part.shape)
     voxels = np.argwhere(part)
     near = voxels[np.abs(voxels - deepest).max(axis=1) <= random.integers(jitter + 1)]
-    first, second, third = near[random.integers(len(near))] - 1 + [side.start for side in box]
+    first, second, third = near[random.integers(len(near))] - 1 + error.first
     return Click(lesion, (int(first), int(second), int(third)))
