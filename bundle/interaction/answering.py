@@ -13,7 +13,7 @@ from bundle.interaction.region import Box, box_around, click_region, octaves
 from bundle.interaction.state import Answer, ScanState
 
 
-def _region(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -> tuple[Box, np.ndarray]:
+def region_of(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -> tuple[Box, np.ndarray]:
     """What belongs to a click: a box, and how surely each voxel in it does; ``wrong`` is of the whole scan."""
     rule = state.tools.rule
     box = box_around(voxel, state.shape, state.spacing, rule["reach"])
@@ -44,13 +44,13 @@ def clicked_mask(state: ScanState, prompts: Prompts, start: np.ndarray) -> np.nd
     changed, surely = start.copy(), np.zeros(state.shape, np.float32)
     for voxel, lesion in clicks:
         if start[voxel] != lesion:
-            box, belongs = _region(state, voxel, lesion, start != lesion)
+            box, belongs = region_of(state, voxel, lesion, start != lesion)
             changed[box][belongs > 0] = lesion
             np.maximum(surely[box], belongs, out=surely[box])
     mask = changed.copy()
     for voxel, lesion in clicks:
         if start[voxel] == lesion:
-            box, belongs = _region(state, voxel, lesion, (changed != lesion) & (changed != start))
+            box, belongs = region_of(state, voxel, lesion, (changed != lesion) & (changed != start))
             mask[box][belongs > surely[box]] = lesion
     for lesion, prompted in ((True, prompts.lesion()), (False, prompts.normal())):
         for voxels in prompted:

@@ -77,9 +77,10 @@ def _new_score(state: ScanState, raw: Tensor, touched: Tensor) -> Tensor:
 
 
 def _refined_slice(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
-    """Score, as the slice gives it, and reconstruction of one slice, H x W each, given what is known of it.
+    """What one slice looks like, given what is known of it: probability of a lesion, and reconstruction, H x W each.
 
     The slice is refined alone, so that its result depends on what is known of it alone; the last results are kept.
+    Without a judge the error stands for the probability.
     """
     key = (number, normal.numpy().tobytes(), lesion.numpy().tobytes())
     if key not in state.refined:
@@ -92,32 +93,42 @@ def _refined_slice(state: ScanState, number: int, normal: Tensor, lesion: Tensor
 def _refine(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
     tools, network = state.tools, state.tools.network
     device = network.threshold.device
-    window = state.window
-    slices, image = state.slices.to(device), state.slices[window].to(device)
-    brain, this = image > BACKGROUND, slice(number, number + 1)
+    whole = state.slices[number : number + 1].to(device)
+    image, brain = whole[state.window], whole[state.window] > BACKGROUND
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=tools.amp):
         found = network.refine(
-            image=image[this],
-            brain_mask=brain[this],
+            image=image,
+            brain_mask=brain,
             seeds=torch.tensor([number + 1_000_000 * tools.seed], device=device),
-            known_normal=normal[None, None].to(device)[window],
-            known_abnormal=lesion[None, None].to(device)[window],
-            detail=high_frequency(slices[this], network.radius)[window],
+            # it goes on from where it ended
+            start=(state.hidden[number : number + 1] > 0).to(device)[state.window],
+            known_normal=normal[None, None].to(device)[state.window],
+            known_abnormal=lesion[None, None].to(device)[state.window],
+            detail=high_frequency(whole, network.radius)[state.window],
         )
         if network.judge is None:
-            score = reconstruction_error(image[this], found.reconstruction, network.contrast) * brain[this]
+            probability = reconstruction_error(image, found.reconstruction, network.contrast) * brain
         else:
-            # the scale of the intensity is that of the volume
-            probability = torch.zeros_like(image)
-            probability[this] = network.lesion_probability(image[this], found.reconstruction)
-            scored = (network.contrast, network.score_sigma, network.score_limit, network.score)
-            score = lesion_score(probability, image, brain, *scored)[this]
-    whole = []
-    for part, outside in ((score, 0.0), (found.reconstruction, BACKGROUND)):
-        new = torch.full_like(state.slices[this], outside)
-        new[window] = part.float().cpu()
-        whole.append(new[0, 0])
-    return whole[0], whole[1]
+            probability = network.lesion_probability(image, found.reconstruction)
+    parts = []
+    for part, outside in ((probability, 0.0), (found.reconstruction, BACKGROUND)):
+        new = torch.full(whole.shape, outside)
+        new[state.window] = part.float().cpu()
+        parts.append(new[0, 0])
+    return parts[0], parts[1]
+
+
+def _slice_scores(state: ScanState, probability: Tensor) -> Tensor:
+    """The score as the slices give it, from the judge's probability, H x W x D both."""
+    network, window = state.tools.network, state.window
+    if network.judge is None:
+        return probability
+    image, seen = state.slices[window], probability.movedim(-1, 0)[:, None][window]
+    # the scale of the intensity is that of the volume
+    scored = (network.contrast, network.score_sigma, network.score_limit, network.score)
+    score = torch.zeros_like(state.slices)
+    score[window] = lesion_score(seen, image, image > BACKGROUND, *scored)
+    return score[:, 0].movedim(0, -1)
 
 
 def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.ndarray) -> Refined:
@@ -135,11 +146,12 @@ def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.n
     if not touched.any():
         return Refined(state.score, state.reconstruction)
     touched = torch.from_numpy(ndimage.binary_dilation(touched.numpy()))
-    raw, reconstruction = state.slice_score.clone(), state.reconstruction.clone()
+    probability, reconstruction = torch.zeros_like(state.score), state.reconstruction.clone()
     for number in touched.nonzero().flatten().tolist():
-        raw[..., number], reconstruction[..., number] = _refined_slice(
+        probability[..., number], reconstruction[..., number] = _refined_slice(
             state, number, normal[..., number], lesion[..., number]
         )
+    raw = torch.where(touched, _slice_scores(state, probability), state.slice_score)
     score = raw if state.tools.network.judge is None else _new_score(state, raw, touched)
     score[normal] = 0.0
     score[lesion] = score[lesion].clamp(min=state.threshold)

@@ -52,8 +52,9 @@ class ScanState:
     """What is kept of a scan between clicks; nothing in it changes but what is remembered to save time.
 
     Args:
-        data: of the scan, as it is before its results are written: ``image``, ``score`` and ``reconstruction`` on the
-            grid of the model, ``scan``, ``scan_brain`` and ``pred`` on that of the scan.
+        data: of the scan, as it is before its results are written: ``image``, ``score``, ``refined_mask`` and
+            ``model_reconstruction`` on the grid of the model; ``scan``, ``scan_brain`` and ``pred`` on that of the
+            scan.
         tools: that answers are made with.
         refined: slices that were refined again, by what was known of them.
     """
@@ -112,6 +113,11 @@ class ScanState:
     def slices(self) -> Tensor:
         """What the networks see, D x 1 x H x W."""
         return torch.as_tensor(self.data["image"])[0].movedim(-1, 0)[:, None].cpu()
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        """What the refinement had left hidden, D x 1 x H x W."""
+        return torch.as_tensor(self.data["refined_mask"])[0].movedim(-1, 0)[:, None].cpu()
 
     @cached_property
     def window(self) -> tuple[EllipsisType | slice, ...]:
