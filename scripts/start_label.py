@@ -17,6 +17,7 @@ from bundle.label import start
 @click.option("--work-dir", "--work_dir", default="output/monai-label", show_default=True, help="Copies and labels.")
 @click.option("--allow", multiple=True, help="Open requests that a review does not need; several times for several.")
 @click.option("--allow-remote", "--allow_remote", is_flag=True, help="Other machines may reach it; needs a token.")
+@click.option("--generic", is_flag=True, help="Serve MONAI Label's generic app: no clicks, scribbles and work list.")
 def main(**options: object) -> None:
     """Serve STUDIES, a folder of scans or the address of a DICOMweb server, for a review in MONAI Label."""
     try:

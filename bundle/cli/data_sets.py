@@ -12,12 +12,13 @@ from bundle.cli.options import MODALITIES
 from bundle.cli.types import Existing, Expression, Listing, OutputFile, OutputFolder, Share, Text, Whole, Word
 
 LAYOUTS = ("brats2021", "brats2023", "atlas", "isles2022", "bids", "lgg_flair", "folder")
+REVIEWED = "reviewed"
 KINDS = ("glioma", "stroke", "ms", "small_stroke")
 _LIST = Existing("a datalist (JSON)", file=True)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
-@argument("layout", type=Word(LAYOUTS))
+@argument("layout", type=Word((*LAYOUTS, REVIEWED)))
 @argument("folder", type=Existing("the data set", file=False))
 @argument("output", type=OutputFile(".json"))
 @option("--modality", type=Word(MODALITIES), default="flair", help="MRI contrast to take.")
@@ -35,11 +36,20 @@ def prepare(**values: Any) -> None:
     OUTPUT is the datalist to write (.json). All scans of a person are in one split. Every scan is read once, and one
     that cannot be used is named. No image is copied.
 
+    With LAYOUT reviewed, FOLDER is the output of a run that itermask2 review has been used on: normal scans go into
+    training and validation, corrected masks into test.
+
     \b
     Examples:
       itermask2 prepare brats2021 /data/brats brats.json --validation 128 --test 133
       itermask2 prepare folder /data/scans scans.json --pattern "**/*_flair.nii.gz" --test all
+      itermask2 prepare reviewed results reviewed.json
     """
+    if values["layout"] == REVIEWED:
+        from bundle.review.datalist import prepare_reviewed
+
+        print(prepare_reviewed(values["folder"], values["output"], values["validation"], values["seed"]))
+        return
     from bundle.data.prepare import prepare_dataset
 
     print(prepare_dataset(**{**values, "also": values["also"] or ()}))

@@ -21,6 +21,7 @@ from bundle.errors import InputError
 @option("--work_dir", type=OutputFolder(), default="output/monai-label", help="Folder for copies and labels.")
 @option("--allow", type=Text(), multiple=True, help="Open a request that a review does not need. Can be repeated.")
 @option("--allow-remote", is_flag=True, help="Other machines may reach the server; needs a token.")
+@option("--generic", is_flag=True, help="Serve MONAI Label's generic app: no clicks, scribbles and work list.")
 def label(**values: Any) -> None:
     """Serve scans to 3D Slicer and OHIF, with MONAI Label.
 

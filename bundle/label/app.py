@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""MONAI Label's generic app for bundles, with checked labels, and its errors as one sentence each."""
+"""MONAI Label's app, generic or with tasks of our own, with checked labels, and its errors as one sentence each."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.utils import app as instances
 from monailabel.utils.others.class_utils import get_class_of_subclass_from_file
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from bundle.errors import InputError, input_error
 from bundle.label.labels import CheckedLabels
+from bundle.label.made_with import made_with
+from bundle.label.tasks import Scans, make_tasks
+from bundle.label.worklist import WorthALook
 
 _log = logging.getLogger(__name__)
 
 
 def _with_checked_labels(generic: type[MONAILabelApp]) -> type[MONAILabelApp]:
-    class ReviewApp(generic):  # type: ignore[misc, valid-type]
+    class CheckedApp(generic):  # type: ignore[misc, valid-type]
         """The generic app, whose labels are checked, and which infers on what it serves alone."""
 
         def init_datastore(self) -> Any:
@@ -55,6 +60,26 @@ def _with_checked_labels(generic: type[MONAILabelApp]) -> type[MONAILabelApp]:
             if request["model"] not in self._infers:
                 raise HTTPException(404, f"{request['model']}: there is no such model here; see /info/.")
             return super().infer(request, store)
+
+    return CheckedApp
+
+
+def _with_own_tasks(checked: type[MONAILabelApp]) -> type[MONAILabelApp]:
+    scans, noted = Scans(), made_with((), {})
+
+    class ReviewApp(checked):  # type: ignore[misc, valid-type]
+        """The app with tasks of our own: automatic, clicks and scribbles over one state per scan, and a work list."""
+
+        def init_infers(self) -> dict[str, InferTask]:
+            return make_tasks(scans)
+
+        def init_strategies(self) -> dict[str, Strategy]:
+            return {"worth_a_look": WorthALook(scans), **super().init_strategies()}
+
+        def init_datastore(self) -> Any:
+            store = super().init_datastore()
+            store.about = lambda image: {"prompts": scans.asked.get(image), **noted}
+            return store
 
     return ReviewApp
 
@@ -92,7 +117,9 @@ def _answer_in_sentences(app: FastAPI) -> None:
         app.add_exception_handler(kind, other)
 
 
-def make_app(folder: Path, studies: str, conf: dict[str, str], origins: Collection[str]) -> FastAPI:
+def make_app(
+    folder: Path, studies: str, conf: dict[str, str], origins: Collection[str], *, generic: bool = False
+) -> FastAPI:
     """MONAI Label's web application for one folder of studies.
 
     Args:
@@ -100,6 +127,7 @@ def make_app(folder: Path, studies: str, conf: dict[str, str], origins: Collecti
         studies: folder of scans, or address of a DICOMweb server.
         conf: MONAI Label's ``--conf``.
         origins: of pages that may read answers.
+        generic: whether the generic app alone is served, without tasks of our own.
 
     Returns:
         FastAPI: to be put behind the gate.
@@ -109,8 +137,10 @@ def make_app(folder: Path, studies: str, conf: dict[str, str], origins: Collecti
     settings.MONAI_LABEL_CORS_ORIGINS = list(origins)  # read when the next line is run
     from monailabel.app import app
 
-    generic = get_class_of_subclass_from_file("main", os.path.join(folder, "main.py"), "MONAILabelApp")
+    kind = _with_checked_labels(
+        get_class_of_subclass_from_file("main", os.path.join(folder, "main.py"), "MONAILabelApp")
+    )
     # MONAI Label looks here for its app before it makes one
-    instances.apps[f"{folder}{studies}"] = _with_checked_labels(generic)(str(folder), studies, conf)
+    instances.apps[f"{folder}{studies}"] = (kind if generic else _with_own_tasks(kind))(str(folder), studies, conf)
     _answer_in_sentences(app)
     return app

@@ -6,9 +6,11 @@ The class here goes in front of MONAI Label's datastores, of a folder or of a DI
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -18,12 +20,15 @@ import numpy as np
 from fastapi import HTTPException
 from monailabel.datastore.utils.convert import binary_to_image
 
+from bundle import __version__
 from bundle.data import check_same_grid, read_volume
 from bundle.errors import InputError
+from bundle.files import sha256
 from bundle.label.names import check_name, check_tag
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd")
 EARLIER = "earlier_labels"
+AUDIT = "label_versions.jsonl"  # one line for each label that was stored
 LARGEST_LABEL = 255  # labels are stored as uint8
 
 
@@ -54,17 +59,22 @@ def read_label(path: Path, image: Path) -> np.ndarray:
 
 
 class CheckedLabels:
-    """Goes before a datastore of MONAI Label, as the first of its base classes."""
+    """Goes before a datastore of MONAI Label, as the first of its base classes.
+
+    Attributes:
+        about: from the path of an image to what is noted when a label of it is stored: prompts, weights, settings.
+    """
 
     _saving = threading.Lock()
+    about: Callable[[str], dict[str, Any]] = staticmethod(lambda image: {})
 
     def _known(self, image_id: str) -> None:
         check_name(image_id, "image")
         if image_id not in self.list_images():  # type: ignore[attr-defined]
             raise HTTPException(404, f"{image_id}: there is no such image here; give a name that the server lists.")
 
-    def keep_earlier(self, label_id: str, tag: str) -> None:
-        """Copy the stored label, if there is one, to where no request can reach it."""
+    def keep_earlier(self, label_id: str, tag: str) -> str:
+        """Copy the stored label, if there is one, to where no request can reach it; gives its name there."""
         label = self._datastore.label(label_id, tag)  # type: ignore[attr-defined]
         ending = label.ext if label else ""
         stored = Path(self._datastore.label_path(tag)) / f"{label_id}{ending}"  # type: ignore[attr-defined]
@@ -72,7 +82,9 @@ class CheckedLabels:
             folder = Path(self._datastore_path) / EARLIER / tag  # type: ignore[attr-defined]
             folder.mkdir(parents=True, exist_ok=True)
             moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-            shutil.copy2(stored, folder / f"{label_id}_{moment}{ending}")
+            kept = shutil.copy2(stored, folder / f"{label_id}_{moment}{ending}")
+            return Path(kept).name
+        return ""
 
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], *others: Any
@@ -103,8 +115,21 @@ class CheckedLabels:
             checked = Path(folder) / "label.nii.gz"
             nib.save(nib.Nifti1Image(values, scan.affine, _header(scan)), checked)
             with self._saving:
-                self.keep_earlier(image_id, label_tag)
-                return super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
+                kept = self.keep_earlier(image_id, label_tag)
+                stored = super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
+                self._note(
+                    {
+                        "when": datetime.now(timezone.utc).isoformat(),
+                        "who": label_info.get("user") or label_info.get("client_id") or "",
+                        **{"image": image_id, "tag": label_tag, "sha256": sha256(checked), "replaces": kept},
+                        **{"bundle": __version__, **self.about(str(image))},
+                    }
+                )
+                return stored
+
+    def _note(self, line: dict[str, Any]) -> None:
+        with (Path(self._datastore_path) / AUDIT).open("a") as file:  # type: ignore[attr-defined]
+            file.write(json.dumps(line) + "\n")
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label, and keep a copy."""

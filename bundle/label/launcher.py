@@ -85,6 +85,7 @@ def start(
     allow: Sequence[str] = (),
     allow_remote: bool = False,
     token: str = "",
+    generic: bool = False,
 ) -> None:
     """Start the server; it runs until it is stopped.
 
@@ -96,6 +97,7 @@ def start(
         allow: groups of requests to open that a review does not need (:py:data:`bundle.label.routes.GROUPS`).
         allow_remote: whether ``host`` may be one that other machines reach; it needs a token, too.
         token: that each request has to bring; the environment variable ``ITERMASK2_LABEL_TOKEN`` when empty.
+        generic: whether MONAI Label's generic app for bundles is served, without clicks, scribbles and the work list.
 
     Raises:
         InputError: when scans cannot be read, the server would be open to others, MONAI Label is not installed, or
@@ -106,10 +108,10 @@ def start(
     _check_installed()
     work = Path(work_dir).resolve()
     with _alone(work):
-        _serve(str(studies), port, host, work, allow, token)
+        _serve(str(studies), port, host, work, allow, token, generic)
 
 
-def _serve(studies: str, port: int, host: str, work: Path, allow: Sequence[str], token: str) -> None:
+def _serve(studies: str, port: int, host: str, work: Path, allow: Sequence[str], token: str, generic: bool) -> None:
     from bundle.label.served_bundle import NAME, bundle_root
     from bundle.label.studies import copy_studies
 
@@ -139,7 +141,7 @@ def _serve(studies: str, port: int, host: str, work: Path, allow: Sequence[str],
     from bundle.label.app import make_app
 
     names = {"127.0.0.1", "localhost", f"[{host}]" if ":" in host else host}
-    app = make_app(folder, data, conf, [f"http://{name}:{port}" for name in sorted(names)])
+    app = make_app(folder, data, conf, [f"http://{name}:{port}" for name in sorted(names)], generic=generic)
     gate: Any = Gate(app, host=host, allowed=allow, token=token, dicomweb=dicomweb)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"Studies: {studies}\nCopies and labels: {data}\nServer: {address}", flush=True)

@@ -22,6 +22,7 @@ _RUN_PARAMETERS = frozenset(
     {
         *("client_id", "user", "device", "model_filename", "label_info", "label_prompt", "largest_cc"),
         *("result_extension", "result_dtype", "result_compress", "restore_label_idx"),
+        *("foreground", "background"),
     }
 )
 
@@ -59,7 +60,8 @@ ROUTES = (
     Route("GET", "/datastore/label/info"),
     Route("PUT", "/datastore/label", files=("label",)),
     Route("POST", "/activelearning/[^/]+"),
-    Route("POST", "/infer/[^/]+", parameters=_RUN_PARAMETERS),
+    # scribbles come as a label
+    Route("POST", "/infer/[^/]+", files=("label",), parameters=_RUN_PARAMETERS),
     Route("GET", "/model/info/[^/]+"),
     # clients ask whether a task is running
     Route("GET", "/(train|scoring)/?"),

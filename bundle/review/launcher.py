@@ -62,7 +62,8 @@ def start(
     with _listening(port) as listener:
         import uvicorn
 
-        from bundle.review.prepared import made_with, preparing
+        from bundle.label.made_with import made_with
+        from bundle.review.prepared import preparing
         from bundle.review.server import guarded
         from bundle.review.session import Session
 

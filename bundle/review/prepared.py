@@ -4,13 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bundle.cases import CaseFolder
-from bundle.cli.bundle_files import ROOT, top_level
-from bundle.errors import InputError
-from bundle.files import sha256
 from bundle.interaction import ScanState, prepare_scan
 
 
@@ -24,20 +20,3 @@ def preparing(config: Sequence[str], options: Mapping[str, Any]) -> Callable[[Ca
         return prepare_scan(statistics["image"], brain, config, **series, **options)
 
     return prepare
-
-
-def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What versions note: the weights that answer, and all settings of clicks.
-
-    Raises:
-        InputError: when there are no such weights.
-    """
-    keys = top_level(("inference", "interaction", *config)) | dict(options)
-    path = Path(keys["ckpt_path"])
-    if str(keys["ckpt_path"]).startswith("$"):
-        path = ROOT / "models" / keys["shipped_weights"][keys["modality"]]
-    try:
-        weights = {"file": path.name, "sha256": sha256(path)}
-    except OSError as error:
-        raise InputError(f"{path}: the weights cannot be read ({error.strerror}); check --ckpt_path.") from error
-    return {"weights": weights, "settings": {"config": list(config), **options, "click": keys["click"]}}

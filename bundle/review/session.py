@@ -14,15 +14,15 @@ import numpy as np
 from bundle.cases import CaseFolder, finished_cases
 from bundle.errors import InputError
 from bundle.interaction import Answer, ScanState, answer
+from bundle.label.states import States
 from bundle.review.layers import geometry, on_grid_of, result_file, scan_file
-from bundle.review.states import States
 from bundle.review.strokes import prompts_of
 from bundle.review.versions import ACCEPTED, CORRECTED, OPEN, VERDICTS, Versions
 
 LONGEST_TEXT = 2000  # characters of a remark
 _OTHER_RUN = (
     "The mask of this run was made with other settings or another version than clicks are answered with now: "
-    "without a click it would differ. Segment again, or give review the settings of the run."
+    "without a click it would differ in {voxels} voxels. Segment again, or give review the settings of the run."
 )
 
 
@@ -127,8 +127,8 @@ class Session:
         """Wait until a case is ready for clicks; a sentence where its mask is not the one that no click gives."""
         state = await self.states.get(name)
         automatic = np.asarray(nib.load(self.case(name).file("mask")).dataobj)  # type: ignore[attr-defined]
-        same = np.array_equal(automatic.reshape(state.mask.shape) > 0, state.mask > 0)
-        return "" if same else _OTHER_RUN
+        others = int(((automatic.reshape(state.mask.shape) > 0) != (state.mask > 0)).sum())
+        return _OTHER_RUN.format(voxels=others) if others else ""
 
     async def _answer(self, name: str, strokes: list[Any]) -> Answer:
         """The answer to strokes; that of the last ones is kept."""

@@ -151,7 +151,7 @@ def running(base: Path, *options: str, token: str = "", dicomweb: str = "") -> I
         )
     server = Server(port, studies, work, {"Authorization": f"Bearer {token}"} if token else {})
     try:
-        for _ in range(120):
+        for _ in range(360):
             try:
                 assert server.ask("GET", "/info/").status == 200
                 break
@@ -175,7 +175,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With a token, and every group of requests opened."""
+    """The generic app, with a token, and every group of requests opened."""
     allow = [word for group in GROUPS for word in ("--allow", group)]
-    with running(tmp_path_factory.mktemp("open"), *allow, token=TOKEN) as started:
+    with running(tmp_path_factory.mktemp("open"), *allow, "--generic", token=TOKEN) as started:
         yield started

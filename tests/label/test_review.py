@@ -30,13 +30,21 @@ def masks(server):
     return {name: infer(server, name).body for name in ("flipped", "other")}
 
 
-def test_viewers_list_one_model(server):
-    info = server.ask("GET", "/info/").json
+def test_the_generic_app_lists_one_model(open_server):
+    info = open_server.ask("GET", "/info/").json
     assert list(info["models"]) == [MODEL]
     model = info["models"][MODEL]
     assert model["type"] == "segmentation" and model["dimension"] == 3
     assert model["labels"] == {"lesion": 1}
     assert model["config"]["model_filename"] == ["model.pt"]
+
+
+def test_viewers_list_a_task_of_each_kind(server):
+    info = server.ask("GET", "/info/").json
+    kinds = {name: model["type"] for name, model in info["models"].items()}
+    assert kinds == {MODEL: "segmentation", "itermask2_click": "deepgrow", "itermask2_scribbles": "scribbles"}
+    assert all(model["dimension"] == 3 and model["labels"] == {"lesion": 1} for model in info["models"].values())
+    assert next(iter(info["strategies"])) == "worth_a_look"
     assert info["datastore"]["total"] == 2
     (line,) = re.findall("^# no-deps: .*$", Path("requirements-label.txt").read_text(), re.MULTILINE)
     assert f"monailabel=={info['version']} " in line

@@ -1,7 +1,6 @@
 """The server of the page: what it answers, what it saves, whom it refuses."""
 
 import gzip
-import time
 
 import nibabel as nib
 import numpy as np
@@ -152,18 +151,6 @@ def test_strangers_are_refused(served):
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie and f"review_{served.port}" in cookie
     page = served.ask("GET", "/", headers={"Authorization": "", "Cookie": cookie.partition(";")[0]})
     assert page.status == 200 and "default-src 'none'" in page.headers["content-security-policy"]
-
-
-def test_a_state_gives_way_and_is_made_again(served):
-    states = served.session.states
-    names = [served.id_of("turned"), served.id_of("upright")]
-    for name in names:
-        states.begin(name).result()
-    assert all(states.ready(name) for name in names)
-    begun = time.perf_counter()
-    states.begin("unknown-case")
-    assert time.perf_counter() - begun < 1 and not states.ready(names[0]) and states.ready(names[1])
-    assert served.ask("GET", f"/cases/{names[0]}/note").json == {"note": ""}
 
 
 def test_a_folder_without_results_and_a_taken_port_get_one_sentence(served, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 import { Niivue } from "./niivue.js";
 import { layer, readBytes } from "./server.js";
-import { between, cross, index, inside, mmAt, voxelAt } from "./voxels.js";
+import { between, cross, edgeOf, index, inside, mmAt, voxelAt } from "./voxels.js";
 
 // the mask and what was drawn are one layer: each layer costs time
 const LESION = 2, NORMAL = 3;
@@ -10,7 +10,7 @@ const COLOURS = {
   R: [0, 230, 213, 86], G: [0, 159, 94, 180], B: [0, 0, 0, 233], I: [0, 1, LESION, NORMAL],
   labels: ["", "lesion", "marked lesion", "marked normal"],
 };
-const OPACITY = { reconstruction: 1, score: 0.6, mask: 0.35 };  // edges of the mask are opaque
+const OPACITY = { reconstruction: 1, score: 0.6 };
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2, ALL = 3;
 const AXIAL_PART = 0.62;   // of the picture, for the axial plane among three
 const ARM_MM = 3;        // of the cross that shows a point
@@ -31,7 +31,7 @@ export class Viewer {
     this.plane = ALL;
     this.shown = { mask: true, score: false, reconstruction: false };
     this.nv = new Niivue({
-      backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.6], crosshairWidth: 1, crosshairGap: 6,
+      backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.6], crosshairWidth: 0.8, crosshairGap: 6,
       isRadiologicalConvention: true, isOrientationTextVisible: true, showAllOrientationMarkers: true, sagittalNoseLeft: true,
       multiplanarShowRender: 0, multiplanarPadPixels: 4, dragAndDropEnabled: false, isColorbar: false,
       viewModeHotKey: "", clipPlaneHotKey: "", keyDebounceTime: 0, logLevel: "error", loadingText: "", show3Dcrosshair: false,
@@ -53,10 +53,10 @@ export class Viewer {
     this.facts = null;
     await this.nv.loadVolumes([
       { url: layer(facts.id, 0, "scan"), name: "scan.nii", colormap: "gray" },
-      { url: layer(facts.id, version, "mask"), name: "mask.nii", opacity: OPACITY.mask },
+      { url: layer(facts.id, version, "mask"), name: "mask.nii" },
     ]);
     const [scan, mask] = this.nv.volumes;
-    Object.assign(this, { facts, strokes, volumes: { scan, mask }, mask: mask.img.slice() });
+    Object.assign(this, { facts, strokes, volumes: { scan, mask }, edge: edgeOf(mask.img, facts) });
     mask.setColormapLabel(COLOURS);
     // NiiVue draws the edges of volumes that say that they hold labels
     mask.hdr.intent_code = 1002;
@@ -69,7 +69,7 @@ export class Viewer {
 
   redraw() {
     const { facts, volumes, shown } = this, image = volumes.mask.img;
-    if (shown.mask) image.set(this.mask);
+    if (shown.mask) image.set(this.edge);
     else image.fill(0);
     for (const { kind, shape, voxels } of this.strokes)
       for (const voxel of shape === "point" ? cross(voxels[0], facts.affine, ARM_MM) : voxels)
@@ -100,7 +100,7 @@ export class Viewer {
     const facts = this.facts;
     const voxels = await readBytes(layer(facts.id, version, "mask"));
     if (facts !== this.facts) return;
-    this.mask = voxels;
+    this.edge = edgeOf(voxels, facts);
     for (const name of ["score", "reconstruction"]) {
       if (!this.volumes[name] || this.volumes[name].version === version) continue;
       this.nv.removeVolume(this.volumes[name]);

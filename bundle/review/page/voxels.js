@@ -28,6 +28,17 @@ export function between(from, to) {
 
 const sizes = affine => [0, 1, 2].map(axis => Math.hypot(...[0, 1, 2].map(row => affine[row][axis])));
 
+/** The outline of a mask (1, else 0) in its slices: those it was scanned in, or axial ones where all sides are alike. */
+export function edgeOf(mask, { shape, affine }) {
+  const mm = sizes(affine), alike = Math.max(...mm) < 1.5 * Math.min(...mm);
+  const through = alike ? affine[2].slice(0, 3).map((side, axis) => Math.abs(side) / mm[axis]) : mm;
+  const across = through.indexOf(Math.max(...through)), steps = [1, shape[0], shape[0] * shape[1]];
+  const [one, other] = steps.filter((_, axis) => axis !== across), edge = new Uint8Array(mask.length);
+  for (let at = 0; at < mask.length; at++)
+    if (mask[at] && !(mask[at - one] && mask[at + one] && mask[at - other] && mask[at + other])) edge[at] = 1;
+  return edge;
+}
+
 /** A cross around a voxel, its arms of some millimetres. */
 export function cross(voxel, affine, mm) {
   const voxels = [voxel];

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class States(Generic[T]):
-    """What is prepared of cases, by their ids; one is prepared at a time.
+    """What is prepared of cases, by their ids; one is prepared at a time, of those that wait the one asked for last.
 
     Args:
         prepare: from an id to the state of that case.
@@ -31,22 +32,38 @@ class States(Generic[T]):
         self._worker = ThreadPoolExecutor(1, "prepare")
         self._answering = ThreadPoolExecutor(1, "answer")
         self._futures: OrderedDict[str, Future[T]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[str, Future[T]]] = []
 
     def begin(self, name: str) -> Future[T]:
-        """Have a state made, unless there is one; another one that has not begun gives way when there are too many."""
-        future = self._futures.get(name)
-        if future is None or future.cancelled() or (future.done() and future.exception()):
-            future = self._worker.submit(self.prepare, name)
-            self._futures[name] = future
-        self._futures.move_to_end(name)
-        while len(self._futures) > self.keep:
-            self._futures.popitem(last=False)[1].cancel()
+        """Have a state made, unless there is one."""
+        with self._lock:
+            future = self._futures.get(name)
+            if future is None or (future.done() and future.exception()):
+                future = self._futures[name] = Future()
+                self._waiting.append((name, future))
+                self._worker.submit(self._prepare_newest)
+            self._futures.move_to_end(name)
         return future
+
+    def _prepare_newest(self) -> None:
+        with self._lock:
+            name, future = self._waiting.pop()
+        try:
+            state = self.prepare(name)
+        except Exception as error:
+            future.set_exception(error)
+            return
+        with self._lock:
+            others = [known for known in self._futures if self.ready(known)]
+            for known in others[: max(0, len(others) + 1 - self.keep)]:
+                del self._futures[known]
+        future.set_result(state)
 
     def ready(self, name: str) -> bool:
         """Whether a state is there."""
         future = self._futures.get(name)
-        return future is not None and future.done() and not future.cancelled() and future.exception() is None
+        return future is not None and future.done() and future.exception() is None
 
     async def get(self, name: str) -> T:
         """Wait for a state.
@@ -54,22 +71,16 @@ class States(Generic[T]):
         Raises:
             InputError: when the scan cannot be made ready.
         """
-        while True:
-            future = self.begin(name)
-            try:
-                return await asyncio.shield(asyncio.wrap_future(future))
-            except asyncio.CancelledError:
-                # it gave way to other cases before it had begun
-                if not future.cancelled():
-                    raise
-            except Exception as error:
-                fault = input_error(error)
-                if fault is None:
-                    _log.exception("%s cannot be made ready", name)
-                    raise InputError(
-                        f"The scan cannot be made ready for clicks ({type(error).__name__}); the server's log says why."
-                    ) from error
-                raise fault from error
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self.begin(name)))
+        except Exception as error:
+            fault = input_error(error)
+            if fault is None:
+                _log.exception("%s cannot be made ready", name)
+                raise InputError(
+                    f"The scan cannot be made ready for clicks ({type(error).__name__}); the server's log says why."
+                ) from error
+            raise fault from error
 
     async def run(self, work: Callable[[], R]) -> R:
         """Do something that takes long, one after the other, beside the making of states."""

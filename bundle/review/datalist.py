@@ -1,0 +1,84 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""A datalist of what was reviewed: normal scans to learn and calibrate from, corrected masks to evaluate with."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from bundle.cases import CaseFolder
+from bundle.errors import InputError
+from bundle.files import write_whole
+from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, reviewed_cases
+
+
+def _entry(case: CaseFolder) -> dict[str, Any]:
+    """A case as a datalist names it, with the brain that its run was given or has found."""
+    statistics = case.statistics()
+    brain = statistics.get("brain_mask") or (str(case.file("brain_mask")) if case.has("brain_mask") else "")
+    series = statistics.get("series", "")
+    paths = {"image": statistics["image"], "brain_mask": brain}
+    return {name: str(Path(path).absolute()) for name, path in paths.items() if path} | (
+        {"series": series} if series else {}
+    )
+
+
+def _is_normal(versions: Versions, line: dict[str, Any]) -> bool:
+    mask = np.asarray(nib.load(versions.mask_path(line)).dataobj)  # type: ignore[attr-defined]
+    return not mask.any()
+
+
+def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: int = 0) -> str:
+    """Write the datalist of a reviewed run; no image is copied.
+
+    A scan whose mask is empty and was accepted, or was corrected until it was empty, is normal: it goes into "training"
+    or "validation", without a label. A corrected mask with a lesion goes into "test" with its label. A lesion mask that
+    was accepted as it is goes nowhere: to evaluate the model with its own mask would praise it.
+
+    Args:
+        results: output folder of the run.
+        output: the datalist to write (JSON).
+        validation: normal scans for validation: their number, or below 1 their share.
+        seed: of the draw.
+
+    Returns:
+        str: what was done.
+
+    Raises:
+        InputError: when nothing can be used, or more are asked for validation than there are normal scans.
+    """
+    normal: list[dict[str, Any]] = []
+    corrected: list[dict[str, Any]] = []
+    left_out = {ACCEPTED: 0, REJECTED: 0}
+    for case, versions in reviewed_cases(results):
+        line, entry = versions.last(), _entry(case)
+        if not Path(entry["image"]).exists():
+            raise InputError(f"{entry['image']}: the scan of {case.path} is not there any more; bring it back.")
+        if line["verdict"] == REJECTED:
+            left_out[REJECTED] += 1
+        elif _is_normal(versions, line):
+            normal.append(entry)
+        elif line["verdict"] == CORRECTED:
+            corrected.append({**entry, "label": str(versions.mask_path(line).absolute())})
+        else:
+            left_out[ACCEPTED] += 1
+    if not normal and not corrected:
+        raise InputError(
+            f"{results}: no normal scan was accepted there and no mask corrected; review it first (itermask2 review)."
+        )
+    held = round(validation if validation >= 1 else validation * len(normal))
+    if held > len(normal):
+        raise InputError(f"--validation {validation}: {len(normal)} normal scans were accepted; ask for no more.")
+    random.Random(seed).shuffle(normal)
+    splits = {"training": normal[held:], "validation": normal[:held], "test": corrected}
+    write_whole(Path(output), json.dumps(splits, indent=4) + "\n")
+    sizes = ", ".join(f"{len(entries)} {split}" for split, entries in splits.items())
+    return (
+        f"{output}: {sizes}. Left out: {left_out[ACCEPTED]} lesion masks accepted as they are, "
+        f"{left_out[REJECTED]} rejected."
+    )
