@@ -65,7 +65,7 @@ def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
         if not name.lower().endswith(IMAGES):
             reason = "no images by their names"
         elif not path.is_file():
-            reason = "links that lead nowhere"
+            reason = "links that lead nowhere" if path.is_symlink() else "pipes or devices"
         elif not is_image(path):
             reason = "masks or results by their names"
         else:

@@ -117,6 +117,9 @@ def read_slice(path: Path) -> Slice | None:
     Raises:
         InputError: when the file has fewer pixels than its header says.
     """
+    if not path.is_file():
+        # a link that leads nowhere, or a pipe, which would be waited for
+        return None
     try:
         with path.open("rb") as file:
             start = file.read(132)

@@ -152,11 +152,13 @@ class InferenceData:
             return
         # a scan that is named twice, once by its folder, is one scan
         scans: dict[str, bool] = {}
+        known: set[str] = set()
         folders: dict[str, set[str]] = {}
         for source in self.sources:
             found = scans_at(source, self.pattern, self.modality)
             of_folder = Path(source).is_dir()
-            scans |= dict.fromkeys(found, of_folder)
+            scans |= {path: of_folder for path in found if os.path.abspath(path) not in known}
+            known |= set(map(os.path.abspath, found))
             if of_folder and not any(Path(path).is_dir() for path in found):
                 folders[source] = set(found)
         if self.brain_mask and len(scans) > 1:

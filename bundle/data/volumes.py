@@ -92,6 +92,8 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
         raise InputError(f"{path}: no such file or folder; check the path of the {role}.")
     if not file.exists():
         raise InputError(f"{path}: a link that leads nowhere; fetch the file of the {role} behind it.")
+    if not (file.is_file() or file.is_dir()):
+        raise InputError(f"{path}: a pipe or a device, and no file; give the file of the {role}.")
     try:
         scan = _read(file, role, series)
     except InputError:

@@ -67,6 +67,13 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
                 do_tta=False,
                 postprocess=True,
             )
+    except ValueError as error:
+        # its postprocessing looks for the largest of no parts
+        path = image.meta.get("filename_or_obj", "the image")
+        raise InputError(
+            f"{path}: seems to be a head, but HD-BET finds no brain in it; look at the scan, or give a brain mask by "
+            "--brain_mask."
+        ) from error
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """A DICOM folder gives the one volume that it holds, voxel for voxel, or a sentence that says what is wrong with it."""
 
+import os
 import shutil
 
 import numpy as np
@@ -190,6 +191,13 @@ def test_files_that_are_no_images_do_no_harm(tmp_path):
     assert_is_the_scan(read_volume(tmp_path / "s"))
     (tmp_path / "empty").mkdir()
     assert "no DICOM image" in said(tmp_path / "empty")
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    write_series(IMAGE, AFFINE, tmp_path / "s")
+    os.mkfifo(tmp_path / "s" / "pipe")
+    assert_is_the_scan(read_volume(tmp_path / "s"))
+    assert "a pipe or a device" in said(tmp_path / "s" / "pipe")
 
 
 @pytest.mark.parametrize("order", [None, [*range(0, 12, 2), *range(1, 12, 2)], list(range(11, -1, -1))])

@@ -94,7 +94,9 @@ def test_brain_masks_by_pattern(study, tmp_path):
 
 def test_any_number_of_scans_and_folders(study, tmp_path):
     alone = save(IMAGE, tmp_path / "alone.nii.gz")
-    entries = scans(alone, study, study / "sub-01/anat/sub-01_FLAIR.nii.gz", alone)
+    # the same in another spelling is the same
+    again = [f"{study}/../alone.nii.gz", f"{tmp_path}/./alone.nii.gz"]
+    entries = scans(alone, study, study / "sub-01/anat/sub-01_FLAIR.nii.gz", alone, *again)
     assert len(entries) == 4 and entries[0]["case"] == "alone"
     with pytest.raises(InputError, match=r"missing\.nii: no such file"):
         scans(alone, tmp_path / "missing.nii")

