@@ -292,6 +292,9 @@ def test_calls_of_segment(words, here, capsys):
         ["export", "model.ts", "--ckpt_path", "missing.pt"],
         ["export", "model.ts", "--config", "missing"],
         ["label", ".", "--port", "0"],
+        ["simulate-clicks", "missing.json"],
+        ["simulate-clicks", "list.json", "--device", "gpu"],
+        ["simulate-clicks", "list.json", "--radius", "-1"],
         ["label", ".", "--port", "http"],
     ],
 )
