@@ -68,6 +68,10 @@ def test_mask_over_rest_is_the_mask_of_the_command(server, masks, tmp_path):
     assert np.array_equal(np.asarray(answer.dataobj), mask)
 
 
+def test_the_generic_app_gives_the_same_mask(open_server, masks):
+    assert gunzip(infer(open_server, "flipped").body) == gunzip(masks["flipped"])
+
+
 def test_two_clients_at_once_get_each_their_own_mask(server, masks):
     with ThreadPoolExecutor(2) as clients:
         answers = list(clients.map(lambda name: (name, infer(server, name)), ["flipped", "other"] * 2))
