@@ -20,7 +20,7 @@ label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
 	.venv-label/bin/python -W ignore -m scripts.start_label $(STUDIES)
 
 test-label: .venv/installed .venv-label/installed
-	.venv/bin/python -m pytest -n auto --dist loadfile tests/label
+	.venv/bin/python -m pytest tests/label
 
 # the review page in Chromium, which has to be installed: apt-get install chromium
 test-page: .venv/installed

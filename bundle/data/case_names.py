@@ -33,7 +33,7 @@ def safe_name(name: str) -> str:
     safe = name.encode("utf-8", "replace").decode()
     safe = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", safe).strip(" ").lstrip(".")
     # report.html and tables lie beside the folders of the cases
-    safe = re.sub(r"\.(html|csv|json|lock)$", r"_\1", safe, flags=re.IGNORECASE)
+    safe = re.sub(r"\.(html|csv|json|log|lock)$", r"_\1", safe, flags=re.IGNORECASE)
     if len(safe.encode()) > LONGEST_NAME:
         safe = safe.encode()[: LONGEST_NAME - 9].decode("utf-8", "ignore")
         return f"{safe}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
@@ -75,6 +75,9 @@ def case_names(paths: Sequence[str], stems: Sequence[str] | None = None) -> list
             named = {path: "_".join(parts[path][-depth:]) for path in group}
             if len(set(map(_key, named.values()))) == len(group):
                 break
+        else:
+            # no folder tells them apart: numbers will
+            named = {path: parts[path][-1] for path in group}
         names |= named
     names = {path: safe_name(name) for path, name in names.items()}
     given: set[str] = set()
