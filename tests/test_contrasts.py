@@ -12,6 +12,7 @@ from bundle.data import read_datalist, training_data
 from bundle.data.joining import add_pseudo_labels, merge_datalists
 from bundle.errors import InputError
 from bundle.model import card_tensor, read_card
+from bundle.preprocessing.other_contrasts import TOGETHER_NOTE
 from tests.flows import JUDGED, run
 from tests.heads import save, simulate_head
 
@@ -107,6 +108,7 @@ def test_contrasts_are_segmented_together(patients, judged, tmp_path):
     run("infer", files, **settings, output_dir=str(tmp_path / "together"))
     a, b = (CaseFolder(tmp_path / "together" / f"{name}_flair") for name in "ab")
     assert a.statistics()["others"]["t1"].endswith("a_t1.nii.gz") and "others" not in b.statistics()
+    assert TOGETHER_NOTE in a.statistics()["warnings"] and TOGETHER_NOTE not in b.statistics()["warnings"]
     assert a.others()["t1"].shape == np.asarray(a.scan()[0]).shape
     page = a.file("page").read_text()
     assert 'alt="t1, slice' in page and "a_t1.nii.gz" in page and 'alt="t1' not in b.file("page").read_text()
@@ -126,7 +128,7 @@ def test_the_command_lays_the_config_of_contrasts_over(patients, capsys):
     assert main(["segment", "--t1", paths[1], "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "contrasts.json" not in said and "--modality t1" in said
-    assert main(["segment", "--datalist", str(patients), "--dry-run"]) == 0
+    assert main(["evaluate", str(patients), "--config", "contrasts", "--dry-run"]) == 0
     assert "contrasts.json" in capsys.readouterr().out
     assert main(["evaluate", str(patients), "--modality", "t1", "--dry-run"]) == 0
     assert "contrasts.json" not in capsys.readouterr().out

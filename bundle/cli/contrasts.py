@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bundle.cli.bundle_files import top_level
@@ -35,20 +33,6 @@ def take_images(values: dict[str, Any]) -> dict[str, str]:
     """The images that :py:func:`contrast_options` named, by contrast, taken out of the values of a subcommand."""
     images = {name: values.pop(f"image_{name}") for name in shipped()}
     return {name: path for name, path in images.items() if path is not None}
-
-
-def contrasts_listed(datalist: str, split: str | None) -> list[str]:
-    """The contrasts that weights ship for, of those that a datalist names for the images of a split.
-
-    None where it is at fault: what is wrong with it is said when it is read.
-    """
-    try:
-        entries = json.loads(Path(datalist).read_text(encoding="utf-8-sig"))[split or top_level(["inference"])["split"]]
-        images = [entry["image"] for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    named = {name for image in images if isinstance(image, dict) for name, path in image.items() if path}
-    return [name for name in shipped() if name in named]
 
 
 def put_together(contrasts: list[str], overlays: tuple[str, ...], values: dict[str, Any]) -> tuple[str, ...]:

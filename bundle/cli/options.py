@@ -73,6 +73,7 @@ OPTIONS = {
     "modality": Option(Word(MODALITIES), "MRI contrast of the scans"),
     "contrast": Option(Word(("bright", "dark", "any")), "lesions are brighter or darker than healthy tissue, or any"),
     "smallest_overlap": Option(Number(0.2, 1), "share of the brain that a further contrast must show"),
+    "judge_doubt": Option(Number(above=0, below=0.5), "no judge of several is surer than so far from 0 and 1"),
     # the computer
     "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
     "amp": Option(Switch(), "half-precision arithmetic on a GPU"),

@@ -10,7 +10,7 @@ import click
 
 from bundle.cli.bundle_files import top_level
 from bundle.cli.commands import CONTEXT, Command, argument, option, overlays, run_options
-from bundle.cli.contrasts import TOGETHER, contrast_options, contrasts_listed, put_together, take_images
+from bundle.cli.contrasts import TOGETHER, contrast_options, put_together, take_images
 from bundle.cli.options import OPTIONS
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
@@ -88,9 +88,6 @@ def segment(
     elif images:
         overlays = put_together(list(images), overlays, values)
         values["image"] = images if len(images) > 1 else next(iter(images.values()))
-    # a modality that is given is meant alone
-    elif not values["modality"] and (listed := contrasts_listed(values["datalist"], values["split"])):
-        overlays = put_together(listed, overlays, values)
     values["output_dir"] = values["output_dir"] or "output/inference"
     if points is not None:
         if TOGETHER in overlays:
@@ -190,7 +187,7 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
     """Segment scans and score the masks against those of experts.
 
     DATALIST is a JSON file that names images and labels ("itermask2 prepare" makes one). Where it names several
-    contrasts of a scan, they are used together, or one by --modality.
+    contrasts of a scan, --modality says which, and --config contrasts takes them together.
 
     \b
     Example:
@@ -199,9 +196,6 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
     Writes, beside what "segment" writes, cases.csv, summary.json and a table of slices for each scan.
     """
     values |= {"datalist": datalist, "output_dir": values["output_dir"] or "output/evaluation"}
-    split = values["split"] or top_level(EVALUATION)["split"]
-    if not values["modality"] and (listed := contrasts_listed(datalist, split)):
-        overlays = put_together(listed, overlays, values)
     do("evaluation", [*EVALUATION, *overlays], values, dry_run)
 
 

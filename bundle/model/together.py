@@ -25,11 +25,10 @@ from bundle.model.lesion_score import lesion_score, score_kind
 from bundle.model.refinement import IterMaskNet
 from bundle.preprocessing.intensities import BACKGROUND
 
-# probabilities are kept so far from 0 and 1 that one judge alone never decides
-SUREST = 1e-4
 
-
-def together(probabilities: Mapping[str, Tensor], seen: Mapping[str, Tensor], shares: Mapping[str, float]) -> Tensor:
+def together(
+    probabilities: Mapping[str, Tensor], seen: Mapping[str, Tensor], shares: Mapping[str, float], doubt: float
+) -> Tensor:
     """One probability of a lesion from those of several contrasts: the weighted mean of their log-odds.
 
     No label chooses anything here; the shares are settings.
@@ -38,6 +37,8 @@ def together(probabilities: Mapping[str, Tensor], seen: Mapping[str, Tensor], sh
         probabilities: 0 to 1, by contrast, all of one shape.
         seen: bool, by contrast: where it shows tissue; elsewhere it has no say.
         shares: weight of each contrast.
+        doubt: no judge counts as surer than this far from 0 and from 1, so that none that sees nothing rules out what
+            another one sees.
 
     Returns:
         Tensor: float32, 0 where no contrast shows tissue.
@@ -46,7 +47,7 @@ def together(probabilities: Mapping[str, Tensor], seen: Mapping[str, Tensor], sh
     weight: Tensor | float = 0.0
     for name, probability in probabilities.items():
         share = shares[name] * seen[name].float()
-        total = total + share * torch.logit(probability.float(), eps=SUREST)
+        total = total + share * torch.logit(probability.float(), eps=doubt)
         weight = weight + share
     weight = torch.as_tensor(weight)
     return torch.where(weight > 0, torch.sigmoid(total / weight.clamp(min=1e-6)), 0.0)
@@ -125,6 +126,7 @@ class TogetherInferer(Inferer):
         crop_multiple: the same.
         cpu_precision: the same.
         shares: see :py:func:`together`.
+        doubt: the same.
     """
 
     def __init__(
@@ -134,9 +136,11 @@ class TogetherInferer(Inferer):
         crop_multiple: int | None,
         cpu_precision: str,
         shares: Mapping[str, float],
+        doubt: float,
     ) -> None:
         self.one = IterativeMaskInferer(batch_size, seed, crop_multiple, cpu_precision)
         self.shares = dict(shares)
+        self.doubt = doubt
 
     def __call__(
         self,
@@ -169,7 +173,7 @@ class TogetherInferer(Inferer):
         probability = probabilities[network.leading]
         if contrasts:
             seen = {name: volume > BACKGROUND for name, volume in volumes.items()}
-            probability = together(probabilities, seen, self.shares)
+            probability = together(probabilities, seen, self.shares, self.doubt)
             found["probability"] = convert_to_dst_type(probability, inputs)[0]
         image = volumes[network.leading][0].movedim(-1, 0)
         score = lesion_score(

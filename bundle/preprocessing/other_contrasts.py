@@ -15,6 +15,12 @@ from bundle.errors import InputError
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.preprocessing.modality import ContrastCheckd
 
+# what every reader of a mask from several contrasts has to know
+TOGETHER_NOTE = (
+    "Several contrasts were used together, which is not shown to be better than FLAIR alone and is worse for small "
+    "lesions (docs/results.md): compare with the mask from FLAIR alone."
+)
+
 
 class OtherContrastsd(MapTransform):
     """Read further contrasts, bring them to the grid of the scan by their headers, and prepare them as the scan is.
@@ -66,6 +72,8 @@ class OtherContrastsd(MapTransform):
                 said = check({key: volume, self.mask_key: d[self.mask_key], "warnings": ""})["warnings"]
                 doubts = [f"{path}: {sentence}" for sentence in (read.meta["read_warnings"], said) if sentence]
                 d["warnings"] = "\n".join(filter(None, [d.get("warnings", ""), *doubts]))
+            if prepared:
+                d["warnings"] = "\n".join(filter(None, [d.get("warnings", ""), TOGETHER_NOTE]))
             d[self.volumes_key] = prepared
         return d
 

@@ -46,13 +46,14 @@ def test_log_odds_are_averaged_by_share_where_a_contrast_shows_tissue():
     seen = {"flair": torch.tensor([True, True, False]), "t1": torch.tensor([True, False, False])}
     # odds of 9 to the power of two thirds
     odds = 9 ** (1 / 1.5)
-    assert torch.allclose(together(probabilities, seen, SHARES), torch.tensor([odds / (1 + odds), 0.9, 0.0]))
+    assert torch.allclose(together(probabilities, seen, SHARES, 1e-4), torch.tensor([odds / (1 + odds), 0.9, 0.0]))
 
 
 def test_no_judge_decides_alone():
-    sure = {"flair": torch.tensor([1.0]), "t1": torch.tensor([0.0])}
+    sure = {"flair": torch.tensor([0.9]), "t1": torch.tensor([0.0])}
     seen = dict.fromkeys(sure, torch.tensor([True]))
-    assert together(sure, seen, {"flair": 1.0, "t1": 1.0}).item() == pytest.approx(0.5, abs=1e-4)
+    # odds of 9 and of 1 to 9, the latter at half weight
+    assert together(sure, seen, SHARES, 0.1).item() == pytest.approx(9 ** (1 / 3) / (1 + 9 ** (1 / 3)))
 
 
 def test_each_contrast_has_its_own_model():
@@ -77,7 +78,7 @@ def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
     models = ContrastNetworks(single, "flair", {"flair": "", "t1": ""})
     # another judge for T1, of higher probabilities
     torch.nn.init.constant_([*models.networks["t1"].judge.parameters()][-1], 3.0)
-    inferer, image, other = TogetherInferer(4, 0, 4, "float32", SHARES), volume(1), volume(2)
+    inferer, image, other = TogetherInferer(4, 0, 4, "float32", SHARES, 1e-4), volume(1), volume(2)
     other[..., :8, :, :] = BACKGROUND
     with torch.no_grad():
         alone = IterativeMaskInferer(4, 0, 4, "float32")(image, single)
@@ -88,7 +89,8 @@ def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
             for name, one in (("flair", image), ("t1", other))
         )
     assert torch.allclose(same["score"], alone["score"], atol=1e-6) and "probability" not in same
-    expected = together({"flair": flair, "t1": t1}, {"flair": image > BACKGROUND, "t1": other > BACKGROUND}, SHARES)
+    seen = {"flair": image > BACKGROUND, "t1": other > BACKGROUND}
+    expected = together({"flair": flair, "t1": t1}, seen, SHARES, 1e-4)
     assert torch.allclose(both["probability"], expected)
     assert torch.allclose(both["probability"][..., :8, :, :], flair[..., :8, :, :], atol=1e-3)
     slices = image[0].movedim(-1, 0)
