@@ -66,7 +66,15 @@ def plain_at_sharpest_edge(case: Case) -> np.ndarray:
     lowest = float(np.percentile(values[case.brain], 90))
     # intensities span less than scores: steps of 6 %, where scores take 16 %
     threshold = sharpest_threshold(
-        values, intensity, case.brain, lowest, smallest_share=SMALLEST_SHARE, size_exponent=0.2, ratio=1.06, fewest=10
+        values,
+        intensity,
+        case.brain,
+        lowest,
+        smallest_share=SMALLEST_SHARE,
+        size_exponent=0.2,
+        ratio=1.06,
+        fewest=10,
+        softness=0.1,
     )
     return as_delivered((values > threshold) & case.brain) & case.brain
 
@@ -129,6 +137,6 @@ REFINED = (
 
 JUDGED = (
     Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
-    Method("IterMask2, judged: score, 3D median, cleaned", judged_score, as_delivered),
+    Method("IterMask2, judged: score, cleaned", judged_score, as_delivered),
     Method("IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component),
 )

@@ -4,25 +4,27 @@
 from bundle.postprocessing.cleaning import cleaned, with_holes_filled, without_small
 from bundle.postprocessing.course import RefinementTraced
 from bundle.postprocessing.mark_lesions import MarkLesionsd
-from bundle.postprocessing.small_lesions import separate_lesions, smoothed_across_slices
+from bundle.postprocessing.second_pass import FieldFreeInferer, TakeFieldOutd
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics, millilitres_per_voxel
 from bundle.postprocessing.surest_mask import SurestMaskd, expected_dice, surest_threshold
 from bundle.postprocessing.to_scan import InvertLinearlyd, RestoreIntensityd
+from bundle.postprocessing.volume_score import smoothed_across_slices
 from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 
 __all__ = [
+    "FieldFreeInferer",
     "InvertLinearlyd",
     "LesionStatisticsd",
     "MarkLesionsd",
     "RefinementTraced",
     "RestoreIntensityd",
     "SurestMaskd",
+    "TakeFieldOutd",
     "cleaned",
     "edge_step",
     "expected_dice",
     "lesion_statistics",
     "millilitres_per_voxel",
-    "separate_lesions",
     "sharpest_threshold",
     "smoothed_across_slices",
     "surest_threshold",

@@ -40,3 +40,19 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
 def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
     """A mask as it is delivered: holes filled, then small components dropped."""
     return without_small(with_holes_filled(mask), smallest_share)
+
+
+def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float) -> np.ndarray:
+    """Drop the components (26-connected) that score nowhere as high as ``lowest_peak``.
+
+    Args:
+        mask: bool, three axes.
+        score: lesion score, the shape of ``mask``.
+        lowest_peak: a component stays when its highest score is at least this.
+
+    Returns:
+        np.ndarray: bool, the shape of ``mask``.
+    """
+    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    peaks = np.array([False, *(ndimage.maximum(score, labels, range(1, number + 1)) >= lowest_peak)])
+    return peaks[labels]

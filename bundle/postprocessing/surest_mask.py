@@ -66,7 +66,7 @@ class SurestMaskd(MapTransform):
     """Where there are several contrasts, replace the mask by the one of the highest expected Dice.
 
     It comes after :py:class:`bundle.postprocessing.mark_lesions.MarkLesionsd`, and leaves its mask alone where there is
-    one contrast, where small lesions were marked one by one, and where the score is the probability itself.
+    one contrast, and where the score is the probability itself.
 
     Args:
         keys: of the mask, 1 x H x W x D.
@@ -100,7 +100,7 @@ class SurestMaskd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        if self.probability_key not in d or d["refinement"].get("separate_lesions") or self.score == "probability":
+        if self.probability_key not in d or self.score == "probability":
             return d
         score, probability, image = (
             torch.as_tensor(d[key])[0].cpu().numpy() for key in (self.score_key, self.probability_key, self.image_key)

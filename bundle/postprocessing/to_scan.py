@@ -11,13 +11,15 @@ from monai.config import KeysCollection
 from monai.transforms import Invertd, MapTransform
 from monai.transforms.utils import convert_applied_interp_mode
 
+from bundle.postprocessing.second_pass import COIL_FIELD
 from bundle.preprocessing.intensities import BACKGROUND
 
 
 class RestoreIntensityd(MapTransform):
     """Give back the intensities of the scan, 0 outside the brain.
 
-    Undoes :py:class:`bundle.preprocessing.intensities.NormalizeBrainIntensityd`.
+    Undoes :py:class:`bundle.preprocessing.intensities.NormalizeBrainIntensityd`, and where the coil's brightness was
+    taken out :py:class:`bundle.postprocessing.second_pass.TakeFieldOutd`.
 
     Args:
         keys: normalised volumes on the grid of the image.
@@ -33,6 +35,8 @@ class RestoreIntensityd(MapTransform):
         image = d[self.image_key]
         for key in self.key_iterator(d):
             restored = (d[key] / (-2 * BACKGROUND) + 0.5) * float(image.meta["intensity_high"])
+            if COIL_FIELD in image.meta:
+                restored = restored * torch.as_tensor(image.meta[COIL_FIELD]).to(restored.device)
             d[key] = torch.where(image.as_tensor().to(restored.device) > BACKGROUND, restored.clamp(min=0), 0.0)
         return d
 

@@ -39,11 +39,14 @@ def sharpest_threshold(
     size_exponent: float,
     ratio: float,
     fewest: int,
+    softness: float,
 ) -> float:
     """The threshold at which the outline of the lesions of a volume follows the sharpest edges of its image.
 
     Scanners and lesions differ in contrast, and so does the best threshold; this one needs no label. Never below
-    ``lowest``, so that no more of a healthy brain is marked than that one allows.
+    ``lowest``, so that no more of a healthy brain is marked than that one allows. It is no single winner, which could
+    change places with another by a little noise, but the geometric mean of all thresholds that are tried, each with the
+    weight exp((its sharpness / the highest - 1) / ``softness``): it moves a little when the image changes a little.
 
     Args:
         score: lesion score of a volume, slices along the last axis.
@@ -55,6 +58,7 @@ def sharpest_threshold(
             as sharp, the larger one is taken.
         ratio: between one threshold that is tried and the next.
         fewest: pixels of a mask that is tried.
+        softness: share of the highest sharpness by which one that is lower loses the weight of a factor e; positive.
 
     Returns:
         float: ``lowest`` where nothing can be compared.
@@ -66,15 +70,15 @@ def sharpest_threshold(
     box = tuple(slice(start, end) for start, end in zip(starts, ends))
     score, intensity, brain = score[box], intensity[box], brain[box]
     number = int(math.log(float(score.max()) / lowest) / math.log(ratio)) + 1
-    thresholds = lowest * ratio ** np.arange(number)
+    steps = np.arange(number)
     sharpness = np.full(number, -math.inf)
-    for i, threshold in enumerate(thresholds):
-        mask = cleaned(score > threshold, smallest_share) & brain
+    for i in steps:
+        mask = cleaned(score > lowest * ratio**i, smallest_share) & brain
         if (size := int(mask.sum())) < fewest:
             break
         sharpness[i] = edge_step(mask, intensity, brain) * size**size_exponent
-    if not np.isfinite(sharpness).any():
+    highest = sharpness.max()
+    if not 0 < highest < math.inf:
         return lowest
-    # neighbours count too: an outline that holds over several thresholds is no accident of one
-    smooth = np.convolve(np.pad(sharpness, 1, "edge"), [0.25, 0.5, 0.25], "valid")
-    return float(thresholds[int(smooth.argmax())])
+    weights = np.exp((sharpness / highest - 1) / softness)
+    return float(lowest * ratio ** ((weights * steps).sum() / weights.sum()))

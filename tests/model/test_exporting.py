@@ -59,4 +59,4 @@ def test_tensorrt_wraps_the_networks_and_not_the_refinement(small, tmp_path, mon
     assert asked["submodule"] == ["initial", "refiner", "judge"]
     assert asked["args"]["dynamic_batchsize"] == [1, 4, 4]
     # one shape of image: TensorRT plans for each
-    assert parser.get_parsed_content("inferer").crop_multiple is None
+    assert parser.get_parsed_content("search").crop_multiple is None

@@ -47,9 +47,8 @@ def test_what_other_contrasts_confirm_is_marked():
     assert surest_threshold(SCORE, sure, np.ones(SCORE.shape, bool), 0.1, 0.1, 1.2, 4) < 0.5
 
 
-@pytest.mark.parametrize(("score", "refinement"), [("probability", {}), ("intensity", {"separate_lesions": True})])
-def test_other_decisions_stand(score, refinement):
-    mask, after = marked(score, **refinement)
+def test_the_probability_alone_stands():
+    mask, after = marked("probability")
     assert not mask.any() and "expected_dice" not in after
 
 

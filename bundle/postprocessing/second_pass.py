@@ -1,0 +1,146 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The coil's brightness is taken out of a scan, and lesions are searched for again. No part of the published method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data.utils import affine_to_spacing
+from monai.inferers import Inferer
+from monai.transforms import MapTransform
+from monai.utils import convert_to_dst_type
+from scipy import ndimage
+from torch import Tensor
+
+from bundle.preprocessing.coil_field import coil_field
+from bundle.preprocessing.intensities import BACKGROUND
+
+# key, and meta data of the image: the field that was taken out of it
+COIL_FIELD = "coil_field"
+
+
+def without_field(image: Tensor, field: Tensor) -> Tensor:
+    """A normalised image divided by the field of its coil.
+
+    Args:
+        image: ``BACKGROUND`` outside the brain.
+        field: the shape of ``image``, positive.
+    """
+    brain = image > BACKGROUND
+    corrected = (image - BACKGROUND) / field + BACKGROUND
+    return torch.where(brain, corrected.clamp(min=BACKGROUND + 1e-3), BACKGROUND)
+
+
+class FieldFreeInferer(Inferer):
+    """Search a scan, take the field of its coil out, and search it again.
+
+    N4 takes a large lesion's brightness for the coil's, so it does not look at what the first search is sure of; and
+    where that marks much, nothing is corrected: what is left to look at says too little of the field there.
+
+    Args:
+        inferer: that finds lesions, such as :py:class:`bundle.model.inferer.IterativeMaskInferer`.
+        correction: "two_pass"; "n4" to look everywhere, with no first search; or "none", to be ``inferer`` itself.
+        mark: transform that marks lesions in ``pred``, see :py:class:`bundle.postprocessing.MarkLesionsd`.
+        field: settings of :py:func:`bundle.preprocessing.coil_field.coil_field`; ``sure_score``: what is marked
+            and scores as high is hidden from N4, and so are ``margin`` pixels around it; and ``fade_ml``: up to how
+            many millilitres the first search may mark for the whole field to be taken out, and from how many on nothing
+            is. Between them a share of its logarithm is.
+        percentile: of the brain's intensities that is +3 again after the correction.
+
+    What is found gains ``coil_field``, the shape of the image, unless nothing was corrected. A model without a judge
+    marks nothing by a score, and is left as it is.
+    """
+
+    def __init__(
+        self, inferer: Inferer, correction: str, mark: Callable, field: Mapping[str, Any], percentile: float
+    ) -> None:
+        self.inferer = inferer
+        self.correction = correction
+        self.mark = mark
+        self.margin = int(field["margin"])
+        self.sure_score = float(field["sure_score"])
+        self.fade_ml = [float(ml) for ml in field["fade_ml"]]
+        self.field = {name: value for name, value in field.items() if name not in ("margin", "sure_score", "fade_ml")}
+        self.percentile = percentile
+
+    def _marked(self, image: Any, found: Mapping[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the first search marks in one of the volumes, and what of it is sure: bool, H x W x D."""
+        case = {
+            "image": image,
+            "pred": torch.as_tensor(found["refined_mask"])[number],
+            "score": torch.as_tensor(found["score"])[number],
+            "slice_score": torch.as_tensor(found["score"])[number],
+            "refinement": {name: float(values[number]) for name, values in found["refinement"].items()},
+        }
+        marked = self.mark(case)
+        mask, score = (torch.as_tensor(marked[name])[0].cpu().numpy() for name in ("pred", "score"))
+        return mask > 0, (mask > 0) & (score >= self.sure_score)
+
+    def _share(self, millilitres: float) -> float:
+        """The share of the field that is taken out, by what the first search marks."""
+        full, none = self.fade_ml
+        return min(1.0, max(0.0, (none - millilitres) / (none - full)))
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """See :py:class:`bundle.model.inferer.IterativeMaskInferer`."""
+        if self.correction == "none":
+            return self.inferer(inputs, network, *args, **kwargs)
+        first = self.inferer(inputs, network, *args, **kwargs) if self.correction == "two_pass" else None
+        if first is not None and "score" not in first:
+            return first
+        fields = []
+        for number, image in enumerate(inputs):
+            volume = torch.as_tensor(image)[0].cpu()
+            brain = (volume > BACKGROUND).numpy()
+            signal = ((volume - BACKGROUND) / (-2 * BACKGROUND)).numpy()
+            spacing = [float(mm) for mm in affine_to_spacing(torch.as_tensor(image.affine).reshape(-1, 4, 4)[0])]
+            used, share = brain, 1.0
+            if first is not None:
+                marked, sure = self._marked(image, first, number)
+                share = self._share(float(marked.sum()) * float(np.prod(spacing)) / 1000)
+                reach = 2 * self.margin + 1
+                used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
+            field = np.ones_like(signal)
+            if share > 0:
+                field = coil_field(signal, brain, used, spacing, **self.field) ** share
+                # the percentile of the brain's signal is 1 again
+                field[brain] *= np.percentile(signal[brain] / field[brain], self.percentile)
+            fields.append(torch.from_numpy(field)[None])
+        if first is not None and all(bool((field == 1).all()) for field in fields):
+            return first
+        whole = torch.stack(fields).to(inputs.device)
+        corrected = convert_to_dst_type(without_field(torch.as_tensor(inputs), whole), inputs)[0]
+        found = self.inferer(corrected, network, *args, **kwargs)
+        if first is not None:
+            found["refinement"]["seconds"] = found["refinement"]["seconds"] + first["refinement"]["seconds"]
+        return {**found, COIL_FIELD: convert_to_dst_type(whole, inputs)[0]}
+
+
+class TakeFieldOutd(MapTransform):
+    """Give the image as the second search saw it, where there was one.
+
+    Args:
+        keys: of the preprocessed image.
+
+    The image keeps the field in its meta data as ``COIL_FIELD``; ``refinement`` gains ``coil_field_spread``, the
+    standard deviation of its logarithm in the brain.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if COIL_FIELD in d:
+            for key in self.key_iterator(d):
+                image = torch.as_tensor(d[key])
+                field = torch.as_tensor(d[COIL_FIELD]).to(image.device)
+                d[key] = convert_to_dst_type(without_field(image, field), d[key])[0]
+                d[key].meta[COIL_FIELD] = field
+                spread = float(field[image > BACKGROUND].log().std())
+                d["refinement"] = {**d["refinement"], "coil_field_spread": spread}
+        return d

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from bundle.postprocessing.second_pass import COIL_FIELD, FieldFreeInferer, TakeFieldOutd, without_field
+from bundle.postprocessing.to_scan import RestoreIntensityd
+from bundle.preprocessing.intensities import BACKGROUND
+
+FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1, "fade_ml": [100.0, 200.0]}
+
+
+def scan() -> MetaTensor:
+    """A ball of two tissues in a field, one bright square in it; a batch of one."""
+    x, y, z = np.ogrid[-20:20, -20:20, -8:8]
+    brain = x**2 + y**2 + (2 * z) ** 2 < 18**2
+    signal = np.where((x // 4 + y // 4 + z // 2) % 2, 0.7, 0.9) * np.exp(0.5 * x / 20.0)
+    signal[24:34, 14:26] *= 1.8
+    normalised = np.where(brain, 6 * signal + BACKGROUND, BACKGROUND)
+    affine = torch.diag(torch.tensor([2.0, 2.0, 4.0, 1.0]))[None]
+    return MetaTensor(torch.from_numpy(normalised).float()[None, None], affine=affine)
+
+
+def searched(correction: str, judged: bool = True, fade_ml: tuple = (100.0, 200.0)) -> tuple[list[torch.Tensor], dict]:
+    """What an inferer is given, and what it finds at last; it scores the bright square alone."""
+    seen = []
+
+    def inferer(inputs, network):
+        seen.append(torch.as_tensor(inputs))
+        score = torch.zeros_like(seen[-1])
+        score[:, :, 24:34, 14:26] = 2.0
+        found = {"refined_mask": score, "refinement": {"seconds": torch.ones(1), "lesion_threshold": torch.ones(1)}}
+        return {**found, "score": score} if judged else found
+
+    def mark(case):
+        assert case["refinement"]["lesion_threshold"] == 1 and case["score"].shape == case["image"].shape
+        return {**case, "pred": case["score"] > 1}
+
+    return seen, FieldFreeInferer(inferer, correction, mark, {**FIELD, "fade_ml": fade_ml}, 90.0)(scan(), None)
+
+
+def slope(image: torch.Tensor) -> float:
+    """How the signal rises along x, away from the square: logarithm per half of the ball."""
+    line = ((image[0, 0, 8:32, 4:10, 6:10] - BACKGROUND) / 6).mean(dim=(1, 2)).log()
+    return float(np.polyfit(np.linspace(-0.6, 0.6, 24), line.numpy(), 1)[0])
+
+
+def test_the_second_search_sees_no_field_and_the_lesion_as_it_is():
+    seen, found = searched("two_pass")
+    assert len(seen) == 2 and slope(seen[0]) > 0.5 and abs(slope(seen[1])) < 0.2
+    signal = (seen[1][0, 0] - BACKGROUND) / 6
+    brain = seen[1][0, 0] > BACKGROUND
+    assert np.percentile(signal[brain], 90) == pytest.approx(1, abs=0.01)
+    assert torch.equal(brain, seen[0][0, 0] > BACKGROUND)
+    # the square stays brighter than what lies opposite, by what it was brighter
+    ratio = signal[24:34, 14:26, 6:10].mean() / signal[24:34, 30:34, 6:10].mean()
+    assert ratio == pytest.approx(1.8, rel=0.1)
+    assert found["refinement"]["seconds"] == 2 and found[COIL_FIELD].shape == seen[0].shape
+
+
+def test_at_once_without_or_without_a_judge():
+    seen, found = searched("n4")
+    assert len(seen) == 1 and slope(seen[0]) < 0.3 and COIL_FIELD in found
+    for correction, judged in (("none", True), ("two_pass", False)):
+        seen, found = searched(correction, judged)
+        assert len(seen) == 1 and torch.equal(seen[0], torch.as_tensor(scan())) and COIL_FIELD not in found
+
+
+def test_where_the_first_search_marks_much_nothing_is_corrected():
+    """The square has 10 x 12 x 16 voxels of 16 mm3 each, 30.7 ml."""
+    seen, found = searched("two_pass", fade_ml=(10.0, 30.0))
+    assert len(seen) == 1 and COIL_FIELD not in found
+    half, whole = (searched("two_pass", fade_ml=ml)[1][COIL_FIELD] for ml in ((20.72, 40.72), (100.0, 200.0)))
+    brain = scan().as_tensor() > BACKGROUND
+    half, whole = (torch.as_tensor(field)[brain].log().std() for field in (half, whole))
+    assert half == pytest.approx(float(whole) / 2, rel=0.1)
+
+
+def test_the_reconstruction_has_the_intensities_of_the_scan_again():
+    image = MetaTensor(scan()[0].as_tensor(), affine=scan().affine[0])
+    image.meta["intensity_high"] = 300.0
+    field = torch.exp(0.1 * torch.arange(16.0)).expand(image.shape)
+    data = TakeFieldOutd("image")({"image": image, COIL_FIELD: field, "refinement": {}})
+    assert torch.allclose(data["image"].as_tensor(), without_field(image.as_tensor(), field))
+    brain = image.as_tensor() > BACKGROUND
+    assert data["refinement"]["coil_field_spread"] == pytest.approx(float(field[brain].log().std()))
+    given = RestoreIntensityd("reconstruction")({**data, "reconstruction": data["image"].clone()})["reconstruction"]
+    assert torch.allclose(given[brain], ((image.as_tensor() - BACKGROUND) * 50)[brain], rtol=1e-3, atol=0.1)
+    assert (given[~brain] == 0).all()

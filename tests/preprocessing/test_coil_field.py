@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from bundle.preprocessing.coil_field import coil_field
+
+SETTINGS = {"mm": 4.0, "levels": 2, "iterations": 20}
+
+
+def ball_in_a_field():
+    """Two tissues in a ball, times a field that rises by a factor of two from one side to the other."""
+    x, y, z = np.ogrid[-20:20, -20:20, -8:8]
+    brain = x**2 + y**2 + (2 * z) ** 2 < 18**2
+    tissue = np.where((x // 4 + y // 4 + z // 2) % 2, 0.7, 1.0)
+    field = np.exp(np.log(2) * (x / 40.0) + 0 * y + 0 * z).astype(np.float32)
+    return (tissue * field * brain).astype(np.float32), brain, field
+
+
+def test_the_field_that_was_laid_over_a_scan_is_found():
+    signal, brain, field = ball_in_a_field()
+    found = coil_field(signal, brain, brain, (2.0, 2.0, 4.0), **SETTINGS)
+    assert np.corrcoef(np.log(found[brain]), np.log(field[brain]))[0, 1] > 0.95
+    assert np.log(found[brain]).std() == pytest.approx(np.log(field[brain]).std(), rel=0.3)
+    assert np.log(found[brain]).mean() == pytest.approx(0, abs=1e-4) and (found[~brain] == 1).all()
+
+
+def test_where_it_may_not_look_it_sees_nothing():
+    signal, brain, _ = ball_in_a_field()
+    lesion = np.zeros_like(brain)
+    lesion[22:32, 12:24] = True
+    lesion &= brain
+    brighter = np.where(lesion, 2 * signal, signal)
+    found, without = (
+        coil_field(image, brain, brain & ~lesion, (2.0, 2.0, 4.0), **SETTINGS) for image in (brighter, signal)
+    )
+    assert np.array_equal(found, without)
+    assert (coil_field(signal, brain, np.zeros_like(brain), (2.0, 2.0, 4.0), **SETTINGS) == 1).all()
