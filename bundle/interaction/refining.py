@@ -91,7 +91,7 @@ def _refined_slice(state: ScanState, number: int, normal: Tensor, lesion: Tensor
 
 
 def _refine(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
-    tools, network = state.tools, state.tools.network
+    tools, network = state.tools, state.network
     device = network.threshold.device
     whole = state.slices[number : number + 1].to(device)
     image, brain = whole[state.window], whole[state.window] > BACKGROUND

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bundle.interaction.refining import Refined, refined_again
 from bundle.model import brain_window
+from bundle.model.inference_network import cpu_dtype, for_inference
 from bundle.model.refinement import IterMaskNet
 from bundle.preprocessing import BACKGROUND
 
@@ -29,7 +30,8 @@ class Tools(NamedTuple):
         rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.click_region`.
         seed: of the noise, see :py:class:`bundle.model.IterativeMaskInferer`.
         crop_multiple: see there.
-        amp: whether the network runs in half precision.
+        amp: whether the network runs in half precision on a GPU.
+        cpu_precision: on a CPU, see :py:class:`bundle.model.IterativeMaskInferer`.
         score_lesions: transform from the scores of slices to the score of a volume.
         restore: transform that gives ``reconstruction`` the intensities of the scan.
         to_scan: transform that takes ``score`` and ``reconstruction`` to the grid of the scan.
@@ -41,6 +43,7 @@ class Tools(NamedTuple):
     seed: int
     crop_multiple: int | None
     amp: bool
+    cpu_precision: str
     score_lesions: Callable
     restore: Callable
     to_scan: Callable
@@ -62,6 +65,14 @@ class ScanState:
     data: Mapping[Any, Any]
     tools: Tools
     refined: dict[tuple[int, bytes, bytes], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def network(self) -> IterMaskNet:
+        """The network as the first search ran it: on a CPU its quick form."""
+        network = self.tools.network
+        if network.threshold.device.type != "cpu":
+            return network
+        return for_inference(network, cpu_dtype(self.tools.cpu_precision))
 
     @property
     def shape(self) -> tuple[int, int, int]:
