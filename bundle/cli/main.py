@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "bundle.cli.runs",
     "benchmark": "bundle.cli.runs",
     "simulate-clicks": "bundle.cli.runs",
+    "stability": "bundle.cli.runs",
     "compare": "bundle.cli.results",
     "figures": "bundle.cli.results",
     "prepare": "bundle.cli.data_sets",

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Subcommands that run the networks: segment, train, calibrate, evaluate, benchmark."""
+"""Subcommands that run the networks: segment, train, calibrate, evaluate, benchmark, and what measures them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ CALIBRATION = ("train", "calibrate")
 JUDGE_CALIBRATION = ("inference", "calibrate_judge")
 EVALUATION = ("inference", "evaluate")
 BENCHMARK = ("inference", "benchmark")
+STABILITY = ("inference", "stability")
 
 # options of segment that say what is worked on
 _NOT_SIMULATED = (
@@ -246,6 +247,57 @@ def simulate_clicks(datalist: str, output_dir: str, split: str, overlays: tuple[
 
     given = {name: value for name, value in values.items() if value is not None}
     print(simulate(datalist, split, output_dir, top_level(INTERACTION)["robot"], config=overlays, **given))
+
+
+# options that say which scans there are
+_WHICH = ("brain_mask", "brain_mask_pattern", "series", "split", "pattern", "modality")
+
+
+@click.command(cls=Command, context_settings=CONTEXT)
+@argument("scans", nargs=-1, required=True, type=Existing("a scan, a folder of scans, or a datalist (JSON)"))
+@option("-o", "--output_dir", type=OPTIONS["output_dir"].type, default="output/stability", help="folder for the table")
+@run_options(
+    INFERENCE,
+    often=("split", "brain_mask", "brain_mask_pattern", "modality", "ckpt_path", "device"),
+    without=("image", "dataset_dir", "datalist", "output_dir", "overwrite", "progress", "shard"),
+)
+@option("--config", "overlays", multiple=True, metavar="NAME", help="Lay another config over, as for segment.")
+def stability(scans: tuple[str, ...], output_dir: str, overlays: tuple[str, ...], **values: Any) -> None:
+    """Measure how stable masks are when scans change in ways that mean nothing.
+
+    SCANS are what "segment" takes, or one datalist (JSON); no label is needed. Each scan is segmented six times: as it
+    is, with noise, half a voxel further on, brighter, with a larger brain mask, and times a ramp.
+
+    \b
+    Examples:
+      itermask2 stability flair.nii.gz -o output/stability
+      itermask2 stability datalist.json --split validation -o output/stability
+
+    Prints the Dice of the masks with those of the unchanged scans, and writes stability.csv.
+    """
+    from functools import partial
+
+    from bundle.cli.notebook import segment as segment_one
+    from bundle.data import inference_data
+    from bundle.evaluation import measure_stability
+
+    given = {name: value for name, value in values.items() if value is not None}
+    which = {name: given[name] for name in _WHICH if name in given}
+    listed = [scan for scan in scans if scan.lower().endswith(".json")]
+    if listed and len(scans) > 1:
+        raise InputError(f"{listed[0]}: give one datalist, or scans.")
+    cases = inference_data(**which, **({"datalist": listed[0]} if listed else {"image": list(scans)}))
+    settings = {name: value for name, value in given.items() if name not in _WHICH or name == "modality"}
+    numbers = top_level(STABILITY)
+    print(
+        measure_stability(
+            cases,
+            partial(segment_one, config=overlays, **settings),
+            output_dir,
+            numbers["stability"],
+            numbers["plausible"],
+        )
+    )
 
 
 def _data(folder: str | None, datalist: str | None, example: str) -> str | None:

@@ -11,6 +11,7 @@ from bundle.evaluation.mask_scores import MaskScoresd
 from bundle.evaluation.methods import JUDGED, PLAIN, REFINED, Method
 from bundle.evaluation.reconstruction_scores import ReconstructionScoresd
 from bundle.evaluation.similarity import healthy_ssim
+from bundle.evaluation.stability import measure_stability
 from bundle.evaluation.tables import ScoreTables, read_scores
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "compare_evaluations",
     "examples",
     "healthy_ssim",
+    "measure_stability",
     "read_cases",
     "read_scores",
     "training_curves",

@@ -297,6 +297,10 @@ def test_calls_of_segment(words, here, capsys):
         ["simulate-clicks", "missing.json"],
         ["simulate-clicks", "list.json", "--device", "gpu"],
         ["simulate-clicks", "list.json", "--radius", "-1"],
+        ["stability"],
+        ["stability", "missing.json"],
+        ["stability", "list.json", "list.json"],
+        ["stability", "list.json", "--device", "gpu"],
         ["label", ".", "--port", "http"],
     ],
 )
