@@ -7,6 +7,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data.utils import affine_to_spacing
@@ -16,9 +17,28 @@ from monai.utils import convert_to_dst_type
 from bundle.errors import InputError
 from bundle.model.lesion_score import lesion_intensity
 from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_small
+from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.postprocessing.volume_score import smoothed_across_slices
-from bundle.postprocessing.volume_threshold import sharpest_threshold
+from bundle.postprocessing.volume_threshold import mean_threshold, threshold_range, threshold_weights
 from bundle.preprocessing.intensities import BACKGROUND
+
+
+def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitres: float) -> list[float]:
+    """Sizes of the masks of two thresholds, the smaller one first, where they differ much.
+
+    Args:
+        low: bool, at the lower threshold.
+        high: the same at the higher one.
+        uncertain: Dice of the two with one another below which they differ much.
+        millilitres: of a voxel.
+
+    Returns:
+        list: empty where they agree, or both are empty.
+    """
+    sizes = [int(mask.sum()) for mask in (high, low)]
+    if 2 * int((low & high).sum()) >= uncertain * sum(sizes):
+        return []
+    return [round(size * millilitres, 1) for size in sizes]
 
 
 class MarkLesionsd(MapTransform):
@@ -31,7 +51,7 @@ class MarkLesionsd(MapTransform):
         score_sigma: of the score's intensity, see :py:func:`bundle.model.lesion_score.robust_intensity`.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
         search: of the threshold: ``size_exponent``, ``ratio``, ``fewest`` and ``softness``, see
-            :py:func:`sharpest_threshold`.
+            :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`; ``tail`` and ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
         slice_sigma: of the score across slices, in millimetres, see :py:func:`smoothed_across_slices`.
         score_key: of the lesion score, see :py:mod:`bundle.model.lesion_score`, smoothed by a median. A score by
@@ -39,8 +59,12 @@ class MarkLesionsd(MapTransform):
         slice_score_key: of the same as the slices gave it.
         image_key: of the preprocessed image.
 
-    Of a score by intensity the threshold is that of :py:func:`sharpest_threshold`, above the ``lesion_threshold`` in
-    ``refinement``, which gains it as ``volume_threshold``. Of a score by probability it is ``lesion_threshold`` itself.
+    Of a score by intensity the threshold is that of
+    :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`, above the ``lesion_threshold`` in
+    ``refinement``, which gains it as ``volume_threshold``, and as ``threshold_range`` the two thresholds beyond which
+    lies a share ``tail`` of the weights on either side. Where the masks at these two have a Dice below ``uncertain``
+    with one another, it gains their sizes as ``uncertain_ml``. Of a score by probability the threshold is
+    ``lesion_threshold`` itself.
 
     Raises:
         InputError: when ``lesion_threshold`` is not calibrated.
@@ -65,12 +89,20 @@ class MarkLesionsd(MapTransform):
         self.score = score
         self.score_sigma = score_sigma
         self.smallest_share = smallest_share
-        self.search = search
+        self.search = {name: value for name, value in search.items() if name not in ("tail", "uncertain")}
+        self.tail = float(search["tail"])
+        self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
         self.slice_sigma = slice_sigma
         self.score_key = score_key
         self.slice_score_key = slice_score_key
         self.image_key = image_key
+
+    def _marked(self, score: np.ndarray, threshold: float, brain: np.ndarray) -> np.ndarray:
+        """The mask by a score by intensity, at a threshold."""
+        mask = with_high_peak(with_holes_filled(score > threshold), score, self.lowest_peak)
+        # holes in the brain mask are filled like others
+        return without_small(mask, self.smallest_share) & brain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -89,17 +121,21 @@ class MarkLesionsd(MapTransform):
             in_brain = image > BACKGROUND
             by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
             intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
-            threshold = sharpest_threshold(score, intensity, brain, lowest, self.smallest_share, **self.search)
-            mask = with_high_peak(with_holes_filled(score > threshold), score, self.lowest_peak)
-            mask = without_small(mask, self.smallest_share)
+            weights = threshold_weights(score, intensity, brain, lowest, self.smallest_share, **self.search)
+            threshold = mean_threshold(weights, lowest, self.search["ratio"])
+            mask = self._marked(score, threshold, brain)
+            between = threshold_range(weights, lowest, self.search["ratio"], self.tail)
+            low, high = (self._marked(score, end, brain) for end in between)
+            found = {"threshold_range": list(between)}
+            if sizes := uncertain_ml(low, high, self.uncertain, millilitres_per_voxel(d[self.image_key].affine)):
+                found["uncertain_ml"] = sizes
+            d["refinement"] = {**d["refinement"], **found}
             # what is delivered is the score that made the mask
             d[self.score_key] = convert_to_dst_type(score[None], d[self.score_key])[0]
         else:
             score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
             brain = (torch.as_tensor(d[self.image_key])[0] > BACKGROUND).cpu().numpy()
-            mask = cleaned(score > threshold, self.smallest_share)
-        # holes in the brain mask are filled like others
-        mask &= brain
+            mask = cleaned(score > threshold, self.smallest_share) & brain
         d["refinement"] = {**d["refinement"], "volume_threshold": threshold}
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]

@@ -62,6 +62,9 @@ def surest_threshold(
     return chosen
 
 
+OF_THE_RANGE = ("threshold_range", "uncertain_ml")
+
+
 class SurestMaskd(MapTransform):
     """Where there are several contrasts, replace the mask by the one of the highest expected Dice.
 
@@ -112,7 +115,9 @@ class SurestMaskd(MapTransform):
         threshold = surest_threshold(score, probability, brain, lowest, self.smallest_share, ratio, fewest)
         mask = cleaned(score > threshold, self.smallest_share) & brain
         decided = {"volume_threshold": threshold, "expected_dice": expected_dice(mask, probability)}
-        d["refinement"] = {**d["refinement"], **decided}
+        # how sure the other mask was is of no interest
+        kept = {name: value for name, value in d["refinement"].items() if name not in OF_THE_RANGE}
+        d["refinement"] = {**kept, **decided}
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]
         return d

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from monai.transforms import generate_spatial_bounding_box
@@ -30,7 +31,7 @@ def edge_step(mask: np.ndarray, intensity: np.ndarray, brain: np.ndarray) -> flo
     return float(intensity[mask & ~ndimage.binary_erosion(mask, around)].mean() - intensity[surround].mean())
 
 
-def sharpest_threshold(
+def threshold_weights(
     score: np.ndarray,
     intensity: np.ndarray,
     brain: np.ndarray,
@@ -40,13 +41,10 @@ def sharpest_threshold(
     ratio: float,
     fewest: int,
     softness: float,
-) -> float:
-    """The threshold at which the outline of the lesions of a volume follows the sharpest edges of its image.
+) -> np.ndarray:
+    """How well the outline of the lesions of a volume follows the edges of its image, at each of many thresholds.
 
-    Scanners and lesions differ in contrast, and so does the best threshold; this one needs no label. Never below
-    ``lowest``, so that no more of a healthy brain is marked than that one allows. It is no single winner, which could
-    change places with another by a little noise, but the geometric mean of all thresholds that are tried, each with the
-    weight exp((its sharpness / the highest - 1) / ``softness``): it moves a little when the image changes a little.
+    Of the thresholds ``lowest * ratio**i`` each has the weight exp((its sharpness / the highest - 1) / ``softness``).
 
     Args:
         score: lesion score of a volume, slices along the last axis.
@@ -61,10 +59,12 @@ def sharpest_threshold(
         softness: share of the highest sharpness by which one that is lower loses the weight of a factor e; positive.
 
     Returns:
-        float: ``lowest`` where nothing can be compared.
+        np.ndarray: a weight for each i, at least one of them positive; 1 of ``lowest`` alone where nothing can be
+        compared.
     """
+    nothing = np.ones(1)
     if score.max() <= lowest:
-        return lowest
+        return nothing
     starts, ends = generate_spatial_bounding_box(score[None], lambda x: x > lowest, margin=1, allow_smaller=True)
     # no threshold marks anything outside of this box
     box = tuple(slice(start, end) for start, end in zip(starts, ends))
@@ -79,6 +79,49 @@ def sharpest_threshold(
         sharpness[i] = edge_step(mask, intensity, brain) * size**size_exponent
     highest = sharpness.max()
     if not 0 < highest < math.inf:
-        return lowest
-    weights = np.exp((sharpness / highest - 1) / softness)
-    return float(lowest * ratio ** ((weights * steps).sum() / weights.sum()))
+        return nothing
+    return np.exp((sharpness / highest - 1) / softness)
+
+
+def mean_threshold(weights: np.ndarray, lowest: float, ratio: float) -> float:
+    """The geometric mean of the thresholds of :py:func:`threshold_weights`."""
+    return float(lowest * ratio ** ((weights * np.arange(len(weights))).sum() / weights.sum()))
+
+
+def threshold_range(weights: np.ndarray, lowest: float, ratio: float, tail: float) -> tuple[float, float]:
+    """The thresholds of :py:func:`threshold_weights` between which most of the weight lies.
+
+    Args:
+        weights: of the thresholds ``lowest * ratio**i``.
+        lowest: the first of them.
+        ratio: between one of them and the next.
+        tail: share of the weight that may lie below the first that is given, and above the second; up to 0.5.
+    """
+    below = np.cumsum(weights) / weights.sum()
+    low, high = np.searchsorted(below, tail), np.searchsorted(below, 1 - tail)
+    return float(lowest * ratio**low), float(lowest * ratio**high)
+
+
+def sharpest_threshold(
+    score: np.ndarray, intensity: np.ndarray, brain: np.ndarray, lowest: float, smallest_share: float, **search: Any
+) -> float:
+    """The threshold at which the outline of the lesions of a volume follows the sharpest edges of its image.
+
+    Scanners and lesions differ in contrast, and so does the best threshold; this one needs no label. Never below
+    ``lowest``, so that no more of a healthy brain is marked than that one allows. It is no single winner, which could
+    change places with another by a little noise, but the geometric mean of all thresholds that are tried by their
+    weights: it moves a little when the image changes a little.
+
+    Args:
+        score: see :py:func:`threshold_weights`, as the others.
+        intensity: the shape of ``score``.
+        brain: bool, the shape of ``score``.
+        lowest: positive threshold that marks what is to be considered at all.
+        smallest_share: of the cleaning.
+        search: the other numbers.
+
+    Returns:
+        float: ``lowest`` where nothing can be compared.
+    """
+    weights = threshold_weights(score, intensity, brain, lowest, smallest_share, **search)
+    return mean_threshold(weights, lowest, search["ratio"])

@@ -5,17 +5,18 @@ from monai.data import MetaTensor
 
 from bundle.errors import InputError
 from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_small
-from bundle.postprocessing.mark_lesions import MarkLesionsd
+from bundle.postprocessing.mark_lesions import MarkLesionsd, uncertain_ml
 from bundle.postprocessing.volume_score import smoothed_across_slices
-from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
+from bundle.postprocessing.volume_threshold import edge_step, mean_threshold, sharpest_threshold, threshold_range
 from bundle.preprocessing.intensities import BACKGROUND
 
 # the rules of configs/inference.json
 SEARCH = {"ratio": 1.16, "size_exponent": 0.2, "fewest": 10, "softness": 0.1}
+DOUBT = {"tail": 0.1, "uncertain": 0.8}
 
 
 def mark_lesions(smallest_share: float = 0.05, lowest_peak: float = 0.6, score: str = "intensity") -> MarkLesionsd:
-    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH, lowest_peak, slice_sigma=1.0)
+    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH | DOUBT, lowest_peak, slice_sigma=1.0)
 
 
 def test_small_components_go():
@@ -163,3 +164,42 @@ def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
     data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2), "slice_score": torch.zeros(1, 4, 4, 2)}
     with pytest.raises(InputError, match="calibrate_judge"):
         mark_lesions()({**data, "refinement": {"lesion_threshold": float("nan")}})
+
+
+def test_a_range_leaves_the_same_share_of_the_weights_on_either_side():
+    weights = np.array([1.0, 2.0, 4.0, 2.0, 1.0])
+    assert mean_threshold(weights, 0.1, 2.0) == pytest.approx(0.4)
+    # the first holds a tenth of the weight, the first two three tenths
+    assert threshold_range(weights, 0.1, 2.0, 0.2) == pytest.approx((0.2, 0.8))
+    assert threshold_range(weights, 0.1, 2.0, 0.35) == pytest.approx((0.4, 0.4))
+    assert threshold_range(weights, 0.1, 2.0, 0.05) == pytest.approx((0.1, 1.6))
+    assert threshold_range(np.ones(1), 0.3, 2.0, 0.25) == (0.3, 0.3)
+
+
+def test_masks_that_differ_at_both_ends_of_the_range_are_told_in_millilitres():
+    low, high = np.zeros((2, 10, 10, 1), bool)
+    assert uncertain_ml(low, high, 0.8, 0.5) == []
+    low[:6] = high[:4] = True
+    # a Dice of 0.8 with one another
+    assert uncertain_ml(low, high, 0.8, 0.5) == [] and uncertain_ml(low, high, 0.81, 0.5) == [20.0, 30.0]
+
+
+def ranged(outer: float) -> dict:
+    """What is known of the threshold of a lesion and its halo."""
+    intensity, score, _ = halo(2.0, outer)
+    # texture, so that intensities have a range
+    image = torch.from_numpy(intensity + 0.2 * (np.indices(intensity.shape).sum(0) % 2))[None].float()
+    image, scores = MetaTensor(image, affine=torch.eye(4)), torch.from_numpy(score)[None].float()
+    data = {"pred": image > 9, "image": image, "score": scores, "slice_score": scores.clone()}
+    return mark_lesions()({**data, "refinement": {"lesion_threshold": 0.2}})["refinement"]
+
+
+def test_a_lesion_and_its_halo_that_are_as_sharp_make_a_threshold_uncertain():
+    sure, unsure = ranged(0.2), ranged(0.85)
+    for found in (sure, unsure):
+        low, high = found["threshold_range"]
+        assert 0.2 <= low <= found["volume_threshold"] <= high
+    assert "uncertain_ml" not in sure
+    # voxels of 1 microlitre: the lesion, and the lesion with its halo
+    _, score, _ = halo(2.0, 0.85)
+    assert unsure["uncertain_ml"] == [round((score > above).sum() / 1000, 1) for above in (1, 0.2)] == [0.2, 0.7]

@@ -36,8 +36,10 @@ def test_expected_dice_is_twice_the_overlap_by_both_sizes():
 
 
 def test_what_other_contrasts_deny_is_not_marked():
-    mask, refinement = marked()
+    mask, refinement = marked(threshold_range=[0.2, 0.4], uncertain_ml=[1.0, 2.0])
     assert np.array_equal(mask, SCORE == 1.0)
+    # of the mask that is replaced
+    assert not {"threshold_range", "uncertain_ml"} & set(refinement)
     assert 0.5 <= refinement["volume_threshold"] < 1.0
     assert refinement["expected_dice"] == pytest.approx(expected_dice(SCORE == 1.0, PROBABILITY), rel=1e-5)
 

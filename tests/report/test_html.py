@@ -62,6 +62,17 @@ def test_a_page_of_its_own(outputs):
     assert str(section_of_page(CaseFolder(outputs / "patient_0_flair"))) in page
 
 
+def test_an_uncertain_threshold_is_told(outputs, tmp_path):
+    shutil.copytree(outputs / "patient_0_flair", tmp_path / "patient_0_flair")
+    case = CaseFolder(tmp_path / "patient_0_flair")
+    for said, found in ((True, {"uncertain_ml": [10.04, 30.0]}), (False, {})):
+        kept = {key: value for key, value in case.statistics()["refinement"].items() if key != "uncertain_ml"}
+        case.file("statistics").write_text(json.dumps({**case.statistics(), "refinement": {**kept, **found}}))
+        write_case_page(case)
+        page = str(section_of_page(case))
+        assert ("The threshold is uncertain: between 10.0 and 30.0 ml." in page) is said
+
+
 def rows(*changes: dict) -> pd.DataFrame:
     done = {"status": "done", "lesion_ml": 2.0, "components": 1, "seconds": 3.0, "warnings": "", "image": "x.nii.gz"}
     changed = [{**done, "case": f"case {number}", **change} for number, change in enumerate(changes)]
