@@ -30,6 +30,12 @@ def overlap_scores(true_positive: float, false_positive: float, false_negative: 
     }
 
 
+def dice_of_masks(mask: np.ndarray, truth: np.ndarray) -> float:
+    """Dice of a mask (bool) with the true one; NaN where that is empty."""
+    both = int((mask & truth).sum())
+    return overlap_scores(both, int(mask.sum()) - both, int(truth.sum()) - both)["dice"]
+
+
 def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.ndarray, missed: int = 0) -> np.ndarray:
     """Dice of ``values > threshold`` against ``lesion`` for each of the ascending thresholds; NaN without a lesion.
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from bundle.data.volumes import read_volume
 from bundle.errors import InputError
 from bundle.evaluation.comparison_tables import as_markdown
-from bundle.evaluation.overlap import overlap_scores
+from bundle.evaluation.overlap import dice_of_masks
 from bundle.files import write_whole
 from bundle.preprocessing.brain_mask import given_mask
 from bundle.preprocessing.plausibility import Limits
@@ -134,10 +134,7 @@ def changes(
 
 def agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Dice of two masks with one another; 1 where both are empty, 0 where one is."""
-    both, size = int((first & second).sum()), int(first.sum())
-    if not size:
-        return float(not second.any())
-    return overlap_scores(both, int(second.sum()) - both, size - both)["dice"]
+    return dice_of_masks(second, first) if first.any() else float(not second.any())
 
 
 def agreement_after_shift(first: np.ndarray, moved: np.ndarray, axes: tuple[int, int]) -> float:

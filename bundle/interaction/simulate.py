@@ -18,7 +18,7 @@ from tqdm import tqdm
 from bundle.data import read_datalist
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.evaluation.comparison_tables import as_markdown
-from bundle.evaluation.overlap import overlap_scores
+from bundle.evaluation.overlap import dice_of_masks
 from bundle.files import write_whole
 from bundle.interaction.answering import answer
 from bundle.interaction.baselines import by_flood, by_random_walker
@@ -40,11 +40,6 @@ def prompts_of(clicks: Sequence[Click]) -> Prompts:
         foreground=[click.voxel for click in clicks if click.lesion],
         background=[click.voxel for click in clicks if not click.lesion],
     )
-
-
-def _dice(mask: np.ndarray, truth: np.ndarray) -> float:
-    both = int((mask & truth).sum())
-    return overlap_scores(both, int(mask.sum()) - both, int(truth.sum()) - both)["dice"]
 
 
 def _far_away(state: ScanState, clicks: Sequence[Click], far: float) -> np.ndarray:
@@ -80,7 +75,7 @@ def clicked(state: ScanState, truth: np.ndarray, robot: Mapping[str, Any], seed:
                 "seed": seed,
                 "clicks": number,
                 "method": method,
-                "dice": _dice(mask, truth),
+                "dice": dice_of_masks(mask, truth),
                 "seconds": seconds[method],
                 "seconds_with_maps": with_maps if method == OURS else math.nan,
                 # it takes long, and later clicks leave less that is far

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -103,9 +104,7 @@ def scanned(
     Returns:
         Tensor: float32, the shape of ``image``.
     """
-
-    def uniform(low: float, high: float) -> Tensor:
-        return uniform_per_image(image, low, high, generator)
+    uniform = partial(uniform_per_image, image, generator=generator)
 
     def chance(probability: float) -> Tensor:
         return (uniform(0, 1) < probability).float()
@@ -146,10 +145,7 @@ def other_contrast(
     Returns:
         Tensor: float32, the shape of ``image``.
     """
-
-    def uniform(low: float, high: float) -> Tensor:
-        return uniform_per_image(image, low, high, generator)
-
+    uniform = partial(uniform_per_image, image, generator=generator)
     wanted = (uniform(0, 1) < share).float()
     gamma, gain = torch.exp(wanted * uniform(*gamma_range)), torch.exp(wanted * uniform(*gain_range))
     return as_normalised(as_signal(image).clamp(min=1e-4) ** gamma * gain, brain_mask)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import socket
 import subprocess
@@ -17,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from bundle.label.routes import GROUPS
+from tests.answers import Answer
 from tests.heads import AFFINE, save, simulate_head
 
 SERVER_PYTHON = os.environ.get("LABEL_PYTHON", ".venv-label/bin/python")
@@ -31,28 +30,6 @@ MODEL = "itermask2_segmentation"
 TOKEN = "a-token-that-nobody-guesses"
 # one thread: sums in another order could move a pixel across the threshold
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-class Answer:
-    """Status, headers and body of an answer."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.body = response.read()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def sentence(self) -> str:
-        """What an error says: one JSON object with one sentence, and nothing else."""
-        assert self.headers["content-type"] == "application/json", (self.status, self.body)
-        assert set(self.json) == {"detail"}, self.json
-        text = self.json["detail"]
-        assert text.endswith(".") and "\n" not in text and "Traceback" not in text, text
-        return text
 
 
 def form(fields: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None) -> tuple[bytes, dict[str, str]]:

@@ -17,30 +17,11 @@ import uvicorn
 from bundle.review.prepared import preparing
 from bundle.review.server import guarded
 from bundle.review.session import Session
+from tests.answers import Answer
 from tests.interaction.conftest import TINY
 
 TOKEN = "a-token-that-nobody-guesses"
 MADE_WITH = {"weights": {"file": "tiny.pt"}, "settings": {}}
-
-
-class Reply:
-    """Status, headers and body of an answer."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.body = response.read()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def sentence(self) -> str:
-        assert set(self.json) == {"detail"}, self.json
-        text = self.json["detail"]
-        assert text.endswith(".") and "\n" not in text and "Traceback" not in text, text
-        return text
 
 
 class Served:
@@ -51,13 +32,13 @@ class Served:
         self.session = session
         self.address = f"http://127.0.0.1:{port}/?token={TOKEN}"
 
-    def ask(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+    def ask(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         given = {"Authorization": f"Bearer {TOKEN}", **({"Content-Type": "application/json"} if content else {})}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, target, content, {**given, **(headers or {})})
-            return Reply(connection.getresponse())
+            return Answer(connection.getresponse())
         finally:
             connection.close()
 
