@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from copy import copy
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import Invertd, MapTransform
+from monai.transforms import Compose, Invertd, MapTransform
 from monai.transforms.utils import convert_applied_interp_mode
 
 from bundle.postprocessing.second_pass import COIL_FIELD
@@ -45,6 +46,9 @@ class InvertLinearlyd(Invertd):
     """MONAI's ``Invertd`` that interpolates linearly, whatever the mode of the forward transforms was.
 
     Area averaging, right for shrinking an image, would give visible blocks on the way back.
+
+    Each call works with its own copies of the forward transforms, so that several threads can invert at once:
+    ``Invertd`` switches ``allow_missing_keys`` of the transforms on and off, which others may be using.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -55,5 +59,7 @@ class InvertLinearlyd(Invertd):
                 d[key].applied_operations, mode="trilinear", align_corners=False
             )
             d[key] = reference
-        inverted = super().__call__(d)
+        own = copy(self)
+        own.transform = Compose([copy(one) for one in Compose(self.transform).flatten().transforms])
+        inverted = Invertd.__call__(own, d)
         return {**inverted, **{key: data[key] for key in set(self.orig_keys)}}

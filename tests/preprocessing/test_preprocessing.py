@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.transforms import Compose
+from monai.transforms import Compose, InvertibleTransform, MapTransform
 
 from bundle.data.loading import LoadVolumed
 from bundle.postprocessing.to_scan import InvertLinearlyd
@@ -91,6 +91,28 @@ def test_inverting_leaves_the_image_as_it_was(tmp_path):
     data["pred"] = data["image"].clone()
     after = InvertLinearlyd(keys="pred", orig_keys="image", transform=transform, nearest_interp=False)(data)
     assert after["image"] is data["image"] and after["image"].applied_operations == operations
+
+
+class Watch(MapTransform, InvertibleTransform):
+    """Changes nothing; notes, while it is inverted, whether other transforms would let keys be missing."""
+
+    def __call__(self, data):
+        return data
+
+    def inverse(self, data):
+        self.seen.extend(one.allow_missing_keys for one in self.watched)
+        return data
+
+
+def test_inverting_leaves_the_transforms_of_other_threads_alone(tmp_path):
+    """A thread that inverts must not switch what another one is in the middle of using."""
+    transform, watch = preprocessing(), Watch(keys="image")
+    watch.watched, watch.seen = [one for one in transform.transforms if isinstance(one, MapTransform)], []
+    both = Compose([*transform.transforms, watch])
+    data = both({"image": save(IMAGE, tmp_path / "scan.nii.gz")})
+    data["pred"] = data["image"].clone()
+    InvertLinearlyd(keys="pred", orig_keys="image", transform=both, nearest_interp=False)(data)
+    assert watch.seen == [False] * len(watch.watched) and len(watch.seen) > 5
 
 
 def test_intensities_follow_the_paper(tmp_path):
