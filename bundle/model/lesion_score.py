@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bundle.errors import InputError
 
@@ -36,6 +35,14 @@ def score_kind(modality: str) -> str:
     return SCORE_BY_MODALITY[modality]
 
 
+def _gaussian(size: int, sigma: float, device: torch.device) -> Tensor:
+    """The matrix, size x size, that smooths along an axis, the highest weight being 1: many times faster on a CPU than
+    a convolution of one channel."""
+    place = torch.arange(size, device=device, dtype=torch.float32)
+    distance = (place[:, None] - place[None]).abs()
+    return torch.where(distance <= int(4 * sigma + 0.5), torch.exp(-0.5 * (distance / sigma) ** 2), 0.0)
+
+
 def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float) -> Tensor:
     """Distance from the median of the brain in the slice, in interquartile ranges of the volume, smoothed in plane.
 
@@ -49,21 +56,18 @@ def robust_intensity(image: Tensor, brain_mask: Tensor, sigma: float) -> Tensor:
     Returns:
         Tensor: float32, the shape of ``image``, 0 outside the brain.
     """
-    inside = image[brain_mask].float().sort()[0]
-    if len(inside) == 0:
+    inside = image[brain_mask].float()
+    number = len(inside)
+    if number == 0:
         return torch.zeros_like(image, dtype=torch.float32)
-    iqr = (inside[3 * len(inside) // 4] - inside[len(inside) // 4]).clamp(min=1e-6)
-    # the brain first, from the smallest value up
-    ordered = torch.where(brain_mask, image.float(), float("inf")).flatten(1).sort(dim=1)[0]
-    median = ordered.gather(1, brain_mask.flatten(1).sum(dim=1, keepdim=True) // 2)[:, :, None, None]
+    # kthvalue counts from 1
+    low, high = inside.kthvalue(number // 4 + 1)[0], inside.kthvalue(3 * number // 4 + 1)[0]
+    # of an even number of values the higher one in the middle, where nanmedian takes the lower one
+    median = -torch.where(brain_mask, -image.float(), float("nan")).flatten(1).nanmedian(dim=1)[0][:, None, None, None]
     brain = brain_mask.float()
-    values = torch.where(brain_mask, (image.float() - median) / iqr, 0.0)
-    reach = int(4 * sigma + 0.5)
-    axis = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
-    weights = torch.exp(-0.5 * (axis / sigma) ** 2)
-    kernel = (weights[:, None] * weights[None])[None, None]
-    smooth = F.conv2d(values, kernel, padding=reach) / F.conv2d(brain, kernel, padding=reach).clamp(min=1e-3)
-    return smooth * brain
+    values = torch.where(brain_mask, (image.float() - median) / (high - low).clamp(min=1e-6), 0.0)
+    rows, columns = _gaussian(image.shape[2], sigma, image.device), _gaussian(image.shape[3], sigma, image.device)
+    return rows @ values @ columns / (rows @ brain @ columns).clamp(min=1e-3) * brain
 
 
 def lesion_intensity(image: Tensor, brain_mask: Tensor, contrast: str, sigma: float) -> Tensor:

@@ -22,9 +22,12 @@ def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
     if number == 0:
         return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return (sizes >= share * sizes.max())[labels] & mask
+    # most voxels are in no mask
+    marked = labels[mask]
+    sizes = np.bincount(marked)
+    kept = np.zeros_like(mask)
+    kept[mask] = (sizes >= share * sizes.max())[marked]
+    return kept
 
 
 def with_holes_filled(mask: np.ndarray) -> np.ndarray:
@@ -34,7 +37,11 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
         mask: bool, slices along the last axis.
     """
     in_plane = ndimage.generate_binary_structure(2, 1)[..., None]
-    return ndimage.binary_fill_holes(mask, structure=in_plane)
+    filled = mask.copy()
+    # holes lie within the box around a mask
+    for box in ndimage.find_objects(mask.view(np.uint8)):
+        filled[box] = ndimage.binary_fill_holes(mask[box], structure=in_plane)
+    return filled
 
 
 def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
@@ -54,5 +61,8 @@ def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float) -> n
         np.ndarray: bool, the shape of ``mask``.
     """
     labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    peaks = np.array([False, *(ndimage.maximum(score, labels, range(1, number + 1)) >= lowest_peak)])
-    return peaks[labels]
+    peaks = np.zeros(number + 1, bool)
+    peaks[labels[mask & (score >= lowest_peak)]] = True
+    kept = np.zeros_like(mask)
+    kept[mask] = peaks[labels[mask]]
+    return kept
