@@ -7,6 +7,19 @@ import numpy as np
 from scipy import ndimage
 
 
+def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box around a mask, and ``margin`` voxels more on all sides as far as the volume reaches; the whole
+    volume where the mask is empty.
+
+    Args:
+        mask: bool.
+        margin: in voxels.
+    """
+    for box in ndimage.find_objects(mask.view(np.uint8)):
+        return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
+    return tuple(slice(None) for _ in mask.shape)
+
+
 def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     """Drop the components (26-connected) that are smaller than ``share`` of the largest one.
 
@@ -37,10 +50,8 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
         mask: bool, slices along the last axis.
     """
     in_plane = ndimage.generate_binary_structure(2, 1)[..., None]
-    filled = mask.copy()
-    # holes lie within the box around a mask
-    for box in ndimage.find_objects(mask.view(np.uint8)):
-        filled[box] = ndimage.binary_fill_holes(mask[box], structure=in_plane)
+    filled, box = mask.copy(), around(mask)
+    filled[box] = ndimage.binary_fill_holes(mask[box], structure=in_plane)
     return filled
 
 

@@ -7,10 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
-from monai.transforms import generate_spatial_bounding_box
 from scipy import ndimage
 
-from bundle.postprocessing.cleaning import cleaned
+from bundle.postprocessing.cleaning import around, cleaned
 
 
 def edge_step(mask: np.ndarray, intensity: np.ndarray, brain: np.ndarray) -> float:
@@ -24,11 +23,13 @@ def edge_step(mask: np.ndarray, intensity: np.ndarray, brain: np.ndarray) -> flo
     Returns:
         float: difference of the means; minus infinity where the mask has no surround.
     """
-    around = np.ones((3, 3, 1))
-    surround = ndimage.binary_dilation(mask, around) & brain & ~mask
+    near = around(mask, margin=1)
+    mask, intensity, brain = mask[near], intensity[near], brain[near]
+    ring = np.ones((3, 3, 1))
+    surround = ndimage.binary_dilation(mask, ring) & brain & ~mask
     if not surround.any():
         return -math.inf
-    return float(intensity[mask & ~ndimage.binary_erosion(mask, around)].mean() - intensity[surround].mean())
+    return float(intensity[mask & ~ndimage.binary_erosion(mask, ring)].mean() - intensity[surround].mean())
 
 
 def threshold_weights(
@@ -65,15 +66,15 @@ def threshold_weights(
     nothing = np.ones(1)
     if score.max() <= lowest:
         return nothing
-    starts, ends = generate_spatial_bounding_box(score[None], lambda x: x > lowest, margin=1, allow_smaller=True)
-    # no threshold marks anything outside of this box
-    box = tuple(slice(start, end) for start, end in zip(starts, ends))
-    score, intensity, brain = score[box], intensity[box], brain[box]
     number = int(math.log(float(score.max()) / lowest) / math.log(ratio)) + 1
     steps = np.arange(number)
     sharpness = np.full(number, -math.inf)
     for i in steps:
-        mask = cleaned(score > lowest * ratio**i, smallest_share) & brain
+        above = score > lowest * ratio**i
+        # no higher threshold marks anything outside of this box
+        box = around(above, margin=1)
+        score, intensity, brain = score[box], intensity[box], brain[box]
+        mask = cleaned(above[box], smallest_share) & brain
         if (size := int(mask.sum())) < fewest:
             break
         sharpness[i] = edge_step(mask, intensity, brain) * size**size_exponent

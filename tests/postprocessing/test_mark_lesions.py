@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from scipy import ndimage
 
 from bundle.errors import InputError
 from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_small
@@ -203,3 +204,18 @@ def test_a_lesion_and_its_halo_that_are_as_sharp_make_a_threshold_uncertain():
     # voxels of 1 microlitre: the lesion, and the lesion with its halo
     _, score, _ = halo(2.0, 0.85)
     assert unsure["uncertain_ml"] == [round((score > above).sum() / 1000, 1) for above in (1, 0.2)] == [0.2, 0.7]
+
+
+def test_what_is_computed_in_a_box_is_that_of_the_whole_volume():
+    """Specks, a ring at the edge of the volume, and a hole that is open at the edge."""
+    score = np.random.default_rng(0).random((14, 12, 5)) ** 8
+    score[:5, :5, 2] = 0.9
+    score[2, 2, 2] = score[0, 3, 2] = 0.0
+    mask, all_near, in_plane = score > 0.4, np.ones((3, 3, 3)), np.ones((3, 3, 1))
+    filled = ndimage.binary_fill_holes(mask, structure=ndimage.generate_binary_structure(2, 1)[..., None])
+    assert (with_holes_filled(mask) == filled).all() and filled[2, 2, 2] and not filled[0, 3, 2]
+    labels, number = ndimage.label(mask, all_near)
+    peaks = ndimage.maximum(score, labels, range(1, number + 1))
+    assert (with_high_peak(mask, score, 0.8) == np.isin(labels, 1 + np.flatnonzero(peaks >= 0.8))).all()
+    outline, surround = mask & ~ndimage.binary_erosion(mask, in_plane), ndimage.binary_dilation(mask, in_plane) & ~mask
+    assert edge_step(mask, score, np.ones_like(mask)) == score[outline].mean() - score[surround].mean()
