@@ -52,7 +52,8 @@ def to_model_grid(state: ScanState, known: np.ndarray) -> Tensor:
 
 def _smoothed(state: ScanState, raw: Tensor) -> Tensor:
     """The score of a volume from that of its slices, both H x W x D."""
-    return torch.as_tensor(state.tools.score_lesions({"pred": {"score": raw[None]}})["score"])[0]
+    found = {"pred": {"score": raw[None]}, "image": state.data["image"]}
+    return torch.as_tensor(state.tools.score_lesions(found)["score"])[0]
 
 
 def _new_score(state: ScanState, raw: Tensor, touched: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from bundle.postprocessing.second_pass import FieldFreeInferer, TakeFieldOutd
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics, millilitres_per_voxel
 from bundle.postprocessing.surest_mask import SurestMaskd, expected_dice, surest_threshold
 from bundle.postprocessing.to_scan import InvertLinearlyd, RestoreIntensityd
-from bundle.postprocessing.volume_score import smoothed_across_slices
+from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_slices, volume_score
 from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "RestoreIntensityd",
     "SurestMaskd",
     "TakeFieldOutd",
+    "VolumeScored",
     "cleaned",
     "edge_step",
     "expected_dice",
@@ -28,6 +29,7 @@ __all__ = [
     "sharpest_threshold",
     "smoothed_across_slices",
     "surest_threshold",
+    "volume_score",
     "with_holes_filled",
     "without_small",
 ]

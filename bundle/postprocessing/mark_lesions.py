@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 
@@ -18,7 +17,6 @@ from bundle.errors import InputError
 from bundle.model.lesion_score import lesion_intensity
 from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_small
 from bundle.postprocessing.statistics import millilitres_per_voxel
-from bundle.postprocessing.volume_score import smoothed_across_slices
 from bundle.postprocessing.volume_threshold import mean_threshold, threshold_range, threshold_weights
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -53,10 +51,7 @@ class MarkLesionsd(MapTransform):
         search: of the threshold: ``size_exponent``, ``ratio``, ``fewest`` and ``softness``, see
             :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`; ``tail`` and ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
-        slice_sigma: of the score across slices, in millimetres, see :py:func:`smoothed_across_slices`.
-        score_key: of the lesion score, see :py:mod:`bundle.model.lesion_score`, smoothed by a median. A score by
-            intensity gives way to that of :py:func:`smoothed_across_slices`, by which lesions are marked.
-        slice_score_key: of the same as the slices gave it.
+        score_key: of the lesion score of the volume, see :py:func:`bundle.postprocessing.volume_score.volume_score`.
         image_key: of the preprocessed image.
 
     Of a score by intensity the threshold is that of
@@ -79,9 +74,7 @@ class MarkLesionsd(MapTransform):
         smallest_share: float,
         search: Mapping[str, Any],
         lowest_peak: float,
-        slice_sigma: float,
         score_key: str = "score",
-        slice_score_key: str = "slice_score",
         image_key: str = "image",
     ) -> None:
         super().__init__(keys)
@@ -93,9 +86,7 @@ class MarkLesionsd(MapTransform):
         self.tail = float(search["tail"])
         self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
-        self.slice_sigma = slice_sigma
         self.score_key = score_key
-        self.slice_score_key = slice_score_key
         self.image_key = image_key
 
     def _marked(self, score: np.ndarray, threshold: float, brain: np.ndarray) -> np.ndarray:
@@ -113,10 +104,8 @@ class MarkLesionsd(MapTransform):
                 "then give the checkpoint that this writes as --ckpt_path."
             )
         threshold = lowest
+        score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
         if self.score == "intensity":
-            spacing = float(affine_to_spacing(d[self.image_key].affine)[2])
-            slice_score = torch.as_tensor(d[self.slice_score_key])[0].cpu().numpy()
-            score = smoothed_across_slices(slice_score, spacing, self.slice_sigma)
             image = torch.as_tensor(d[self.image_key]).movedim(-1, 0)
             in_brain = image > BACKGROUND
             by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
@@ -130,10 +119,7 @@ class MarkLesionsd(MapTransform):
             if sizes := uncertain_ml(low, high, self.uncertain, millilitres_per_voxel(d[self.image_key].affine)):
                 found["uncertain_ml"] = sizes
             d["refinement"] = {**d["refinement"], **found}
-            # what is delivered is the score that made the mask
-            d[self.score_key] = convert_to_dst_type(score[None], d[self.score_key])[0]
         else:
-            score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
             brain = (torch.as_tensor(d[self.image_key])[0] > BACKGROUND).cpu().numpy()
             mask = cleaned(score > threshold, self.smallest_share) & brain
         d["refinement"] = {**d["refinement"], "volume_threshold": threshold}

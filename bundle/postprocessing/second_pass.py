@@ -44,7 +44,8 @@ class FieldFreeInferer(Inferer):
     Args:
         inferer: that finds lesions, such as :py:class:`bundle.model.inferer.IterativeMaskInferer`.
         correction: "two_pass"; "n4" to look everywhere, with no first search; or "none", to be ``inferer`` itself.
-        mark: transform that marks lesions in ``pred``, see :py:class:`bundle.postprocessing.MarkLesionsd`.
+        mark: transform that makes the ``score`` of slices that of the volume, and marks lesions in ``pred``; see
+            :py:class:`bundle.postprocessing.VolumeScored` and :py:class:`bundle.postprocessing.MarkLesionsd`.
         field: settings of :py:func:`bundle.preprocessing.coil_field.coil_field`; ``sure_score``: what is marked
             and scores as high is hidden from N4, and so are ``margin`` pixels around it; and ``fade_ml``: up to how
             many millilitres the first search may mark for the whole field to be taken out, and from how many on nothing
@@ -73,7 +74,6 @@ class FieldFreeInferer(Inferer):
             "image": image,
             "pred": torch.as_tensor(found["refined_mask"])[number],
             "score": torch.as_tensor(found["score"])[number],
-            "slice_score": torch.as_tensor(found["score"])[number],
             "refinement": {name: float(values[number]) for name, values in found["refinement"].items()},
         }
         marked = self.mark(case)

@@ -75,7 +75,7 @@ def test_the_tables_of_a_run(weights, tmp_path, capsys):
     assert ((ways["in networks"] > 0) & (ways["in networks"] < 1.2)).all()
     stations = pd.read_csv(tmp_path / "out" / "stations.csv").set_index("station")["seconds"]
     assert stations["in all"] == pytest.approx(stations.drop("in all").sum())
-    names = ["load", "preprocessing", "refinement and judge", "median of the score", "threshold and cleaning"]
+    names = ["load", "preprocessing", "refinement and judge", "score of the volume", "threshold and cleaning"]
     assert [*names, "to the scan", "statistics and saving", "pictures and page", "in all"] == list(stations.index)
     both = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert both["facts"]["repeats"] == 1 and len(both["ways"]) == len(ways)

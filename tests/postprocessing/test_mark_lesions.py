@@ -7,7 +7,7 @@ from scipy import ndimage
 from bundle.errors import InputError
 from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_small
 from bundle.postprocessing.mark_lesions import MarkLesionsd, uncertain_ml
-from bundle.postprocessing.volume_score import smoothed_across_slices
+from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_slices, volume_score
 from bundle.postprocessing.volume_threshold import edge_step, mean_threshold, sharpest_threshold, threshold_range
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -17,7 +17,7 @@ DOUBT = {"tail": 0.1, "uncertain": 0.8}
 
 
 def mark_lesions(smallest_share: float = 0.05, lowest_peak: float = 0.6, score: str = "intensity") -> MarkLesionsd:
-    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH | DOUBT, lowest_peak, slice_sigma=1.0)
+    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH | DOUBT, lowest_peak)
 
 
 def test_small_components_go():
@@ -86,8 +86,7 @@ def judged(spacing: float, lowest: float) -> dict:
     image[0, 2:7, 2:7] = image[0, 9, 9, 0] = 2.0
     affine = torch.diag(torch.tensor([spacing, spacing, spacing, 1]))
     pred, image = MetaTensor(torch.ones(1, 12, 12, 3), affine=affine), MetaTensor(image, affine=affine)
-    scores = {"score": score, "slice_score": score.clone()}
-    return {"pred": pred, "image": image, **scores, "refinement": {"lesion_threshold": lowest}}
+    return {"pred": pred, "image": image, "score": score, "refinement": {"lesion_threshold": lowest}}
 
 
 def test_lesions_are_what_the_judge_sees_above_its_threshold():
@@ -102,15 +101,12 @@ def test_lesions_are_what_the_judge_sees_above_its_threshold():
     assert everything.sum() == 76
 
 
-def test_small_lesions_are_not_lost_to_a_median_and_a_low_peak_is_none():
+def test_small_lesions_are_marked_and_a_low_peak_is_none():
     data = judged(spacing=10.0, lowest=0.03)
-    data["score"][0, 9, 9] = 0.0  # as a median leaves it
     result = mark_lesions(smallest_share=0.0)(data)
     # the speck stays; the corner (0.3) is above the threshold nowhere near a peak of 0.6
     assert result["refinement"]["volume_threshold"] < 0.6
     assert result["pred"][0, 9, 9, 0] == 1 and result["pred"][0, 0, 0, 0] == 0 and result["pred"].sum() == 76
-    # the score that is delivered is that which made the mask: it has the speck
-    assert result["score"][0, 9, 9, 0] == pytest.approx(0.9) and isinstance(result["score"], type(data["score"]))
     assert mark_lesions(smallest_share=0.0, lowest_peak=0.8)(data)["pred"].sum() == 1
 
 
@@ -152,6 +148,17 @@ def test_what_shows_in_one_of_many_thin_slices_is_smoothed_away():
     assert thin[2, 2, 4] < 0.5 < thin[5, 5, 4] and thick[2, 2, 4] > 0.9 and thick[5, 5, 4] > 0.9
 
 
+def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
+    """By intensity a Gaussian across slices by their distance, by probability a median: it alone drops a speck."""
+    data = judged(spacing=1.0, lowest=0.03)
+    across = smoothed_across_slices(data["score"][0].numpy(), 1.0, sigma=1.0)
+    scored = VolumeScored("score", "intensity", slice_sigma=1.0, median_radius=1)(data)["score"]
+    assert isinstance(scored, type(data["score"])) and np.allclose(scored[0], across) and across[9, 9, 0] > 0.5
+    assert np.array_equal(volume_score(data["score"][0].numpy(), "intensity", 1.0, 1.0, 1), across)
+    median = VolumeScored("score", "probability", slice_sigma=1.0, median_radius=1)(data)["score"]
+    assert median[0, 9, 9, 0] == 0 and median[0, 3, 3, 1] == data["score"][0, 3, 3, 1]
+
+
 def test_nothing_outside_the_brain_is_marked():
     """A hole in the brain mask that a lesion encloses stays one, in both ways to mark lesions."""
     for spacing, lowest in ((10.0, 0.65), (1.0, 0.03)):
@@ -162,7 +169,7 @@ def test_nothing_outside_the_brain_is_marked():
 
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
-    data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2), "slice_score": torch.zeros(1, 4, 4, 2)}
+    data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2)}
     with pytest.raises(InputError, match="calibrate_judge"):
         mark_lesions()({**data, "refinement": {"lesion_threshold": float("nan")}})
 
@@ -191,7 +198,7 @@ def ranged(outer: float) -> dict:
     # texture, so that intensities have a range
     image = torch.from_numpy(intensity + 0.2 * (np.indices(intensity.shape).sum(0) % 2))[None].float()
     image, scores = MetaTensor(image, affine=torch.eye(4)), torch.from_numpy(score)[None].float()
-    data = {"pred": image > 9, "image": image, "score": scores, "slice_score": scores.clone()}
+    data = {"pred": image > 9, "image": image, "score": scores}
     return mark_lesions()({**data, "refinement": {"lesion_threshold": 0.2}})["refinement"]
 
 
