@@ -69,6 +69,11 @@ def prepare(**values: Any) -> None:
     default="[glioma,stroke,ms]",
     help=f"Lesions that the patients have in turn, of {', '.join(KINDS)}.",
 )
+@option(
+    "--lesion_shapes",
+    type=Existing("a folder of masks of lesions in MNI space", file=False),
+    help="Folder of masks of real lesions (NIfTI, MNI space), which the patients have in turn instead of --kinds.",
+)
 def phantom(**values: Any) -> None:
     """Simulate brain scans of healthy people and of patients.
 

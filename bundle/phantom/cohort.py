@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import torch
@@ -14,21 +15,42 @@ from tqdm import tqdm
 
 from bundle.errors import InputError
 from bundle.phantom.lesions import LESIONS
-from bundle.phantom.people import AFFINE, simulate
+from bundle.phantom.people import simulate
+from bundle.phantom.shapes import shapes_in
+from bundle.phantom.template import AFFINE
 
 
-def _write_person(folder: Path, seed: int, modality: str, lesion: str | None) -> dict[str, str]:
+class Person(NamedTuple):
+    """Someone to simulate.
+
+    Attributes:
+        seed: see :py:func:`bundle.phantom.people.simulate`.
+        lesion: kind of lesion; None for a healthy person.
+        shape: mask of real lesions instead; None for none.
+    """
+
+    seed: int
+    lesion: str | None = None
+    shape: Path | None = None
+
+    @property
+    def disease(self) -> str | None:
+        """What the datalist says of it; None of a healthy person."""
+        return self.lesion if self.shape is None else f"shape {self.shape.name}"
+
+
+def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]:
     """Simulate one person into ``folder``, unless that was done before; gives the person's datalist entry."""
-    name = f"Simulated_{seed:05d}"
+    name = f"Simulated_{person.seed:05d}"
     image, label = folder / name / f"{name}_{modality}.nii.gz", folder / name / f"{name}_seg.nii.gz"
     entry = {"image": str(image.relative_to(folder))}
-    if lesion is not None:
-        entry |= {"label": str(label.relative_to(folder)), "disease": lesion}
+    if person.disease is not None:
+        entry |= {"label": str(label.relative_to(folder)), "disease": person.disease}
     if not image.exists():
         image.parent.mkdir(parents=True, exist_ok=True)
-        volumes = dict(zip((image, label), simulate(seed, modality, lesion)))
+        volumes = dict(zip((image, label), simulate(person.seed, modality, person.lesion, person.shape)))
         # the image last: where it exists, all of the person does
-        for path in (label, image) if lesion is not None else (image,):
+        for path in (label, image) if "label" in entry else (image,):
             unfinished = path.with_name(f".{path.name}")
             nib.save(nib.Nifti1Image(volumes[path], AFFINE), unfinished)
             unfinished.rename(path)
@@ -44,6 +66,7 @@ def write_cohort(
     seed: int = 0,
     workers: int = 2,
     kinds: Sequence[str] = ("glioma", "stroke", "ms"),
+    lesion_shapes: str | None = None,
 ) -> str:
     """Simulate healthy people for training and validation and patients for testing, and list them.
 
@@ -59,9 +82,11 @@ def write_cohort(
         workers: processes at work at once.
         kinds: of lesions, which the patients have in turn: glioma-like, stroke-like, multiple-sclerosis-like ("ms"),
             and strokes of less than 1 ml ("small_stroke").
+        lesion_shapes: folder of masks of real lesions that the patients have in turn instead, by name; see
+            :py:func:`bundle.phantom.shapes.shapes_in`.
 
     Raises:
-        InputError: when there is no such kind.
+        InputError: when there is no such kind, or no such mask.
 
     Returns:
         str: path of the datalist.
@@ -69,16 +94,21 @@ def write_cohort(
     unknown = [kind for kind in kinds if kind not in LESIONS]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such kind of lesion; choose of {', '.join(LESIONS)}.")
+    shapes = shapes_in(lesion_shapes) if lesion_shapes else []
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    people: dict[str, list[tuple[int, str | None]]] = {
-        "training": [(seed + i, None) for i in range(training)],
-        "validation": [(seed + 10_000 + i, None) for i in range(validation)],
-        "test": [(seed + 20_000 + i, kinds[i % len(kinds)]) for i in range(patients)],
+    patient_seeds = range(seed + 20_000, seed + 20_000 + patients)
+    people = {
+        "training": [Person(seed + i) for i in range(training)],
+        "validation": [Person(seed + 10_000 + i) for i in range(validation)],
+        "test": [
+            Person(number, shape=shapes[i % len(shapes)]) if shapes else Person(number, kinds[i % len(kinds)])
+            for i, number in enumerate(patient_seeds)
+        ],
     }
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         work = {
-            split: [pool.submit(_write_person, root, number, modality, lesion) for number, lesion in members]
+            split: [pool.submit(_write_person, root, person, modality) for person in members]
             for split, members in people.items()
         }
         everyone = [future for futures in work.values() for future in futures]

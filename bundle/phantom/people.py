@@ -4,26 +4,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
-from typing import cast
+from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.networks.blocks import Warp
-from monai.transforms import KeepLargestConnectedComponent, RandBiasField, RandRicianNoise, ResizeWithPadOrCrop
+from monai.transforms import KeepLargestConnectedComponent, RandBiasField, RandRicianNoise
 from monai.transforms.utils import create_rotate, create_scale
 from scipy import ndimage
 
 from bundle.phantom.lesions import APPEARANCE, LESIONS, Lesion, smooth_noise
-
-# BraTS-like grid: 1 mm voxels, array axes towards left, posterior, superior
-SHAPE = (240, 240, 155)
-
-
-AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
-
+from bundle.phantom.shapes import on_template
+from bundle.phantom.template import SHAPE, on_people_grid, template_image, turned
 
 # relative intensity of healthy tissue, and how much of the fine detail of the T1 template shows in each contrast
 CONTRASTS = {
@@ -36,15 +28,10 @@ CONTRASTS = {
 @lru_cache(maxsize=1)
 def _template() -> dict[str, torch.Tensor]:
     """Tissue maps of the MNI152 template on the BraTS-like grid, float32, 1 x 240 x 240 x 155."""
-    folder = files("nilearn.datasets.data")
     maps = {}
     for name in ("t1", "gm", "wm"):
-        template = nib.load(str(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"))
-        image = cast(nib.Nifti1Image, template)
-        lps = (
-            np.asarray(image.dataobj, dtype=np.float32)[::-1, ::-1] / 255.0
-        )  # the template's axes point right, anterior
-        maps[name] = np.ascontiguousarray(lps)
+        values = np.asarray(template_image(name).dataobj, dtype=np.float32)
+        maps[name] = np.ascontiguousarray(turned(values) / 255.0)
     brain = ndimage.binary_fill_holes(maps["t1"] > 0.08)
     # sharpen the probabilities: an average of many brains has blurred cortex, a brain has not
     csf = np.clip(1 - maps["gm"] - maps["wm"], 0, 1) * brain
@@ -58,12 +45,7 @@ def _template() -> dict[str, torch.Tensor]:
     deep = ndimage.distance_transform_edt(brain) > 22
     deep[:, :, :65] = False
     tissue["ventricle"] = ndimage.gaussian_filter(tissue["csf"] * deep, 1.0)
-    place = ResizeWithPadOrCrop(SHAPE, mode="constant")
-    # 15 mm of the template above the vertex are air; keep the top of the brain, lose the lowest brain stem
-    return {
-        name: cast(MetaTensor, place(torch.from_numpy(image.astype(np.float32))[None, :, :, 10:175])).as_tensor()
-        for name, image in tissue.items()
-    }
+    return {name: on_people_grid(image) for name, image in tissue.items()}
 
 
 def _displace(maps: dict[str, torch.Tensor], field: np.ndarray) -> dict[str, torch.Tensor]:
@@ -101,13 +83,17 @@ def _mass_effect_field(lesion: Lesion) -> np.ndarray:
     return np.stack([strength * offset for offset in offsets]).astype(np.float32)
 
 
-def simulate(seed: int, modality: str = "flair", lesion: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def simulate(
+    seed: int, modality: str = "flair", lesion: str | None = None, shape: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Simulate the skull-stripped scan of one person.
 
     Args:
         seed: the person; the same seed gives the same scan.
         modality: "flair", "t1" or "t2".
         lesion: None for a healthy person, else "glioma", "stroke" or "ms".
+        shape: mask of real lesions in the space of the template, which this person has instead; see
+            :py:mod:`bundle.phantom.shapes`. They move with the anatomy, and look like plaques.
 
     Returns:
         tuple: image (int16, 0 outside the brain) and lesion mask (uint8), both of shape ``SHAPE`` with ``AFFINE``.
@@ -121,7 +107,8 @@ def simulate(seed: int, modality: str = "flair", lesion: str | None = None) -> t
         raise ValueError(f"Unknown lesion {lesion!r}: choose one of {', '.join(LESIONS)}, or None.")
     random = np.random.RandomState(seed)
     names = list(_template())
-    maps = _displace(_template(), _individual_field(random))
+    maps = _template() if shape is None else _template() | {"shape": on_people_grid(turned(on_template(shape)))}
+    maps = _displace(maps, _individual_field(random))
 
     # a skew towards wide ventricles, as age brings them
     field = _ventricle_field(maps["ventricle"][0].numpy(), displacement=random.gamma(2.0, 1.6) - 1.2)
@@ -130,6 +117,8 @@ def simulate(seed: int, modality: str = "flair", lesion: str | None = None) -> t
         field = field + _mass_effect_field(found)
     maps = _displace(maps, field)
     tissue = {name: maps[name][0].numpy() for name in names}
+    if shape is not None:
+        found = Lesion({"plaque": maps["shape"][0].numpy()}, np.zeros(3), push=0.0, reach=1.0)
     brain = ndimage.binary_opening(tissue["brain"] > 0.5, iterations=3)
     brain = KeepLargestConnectedComponent()(brain[None])[0].astype(bool)  # type: ignore[union-attr]
 

@@ -271,6 +271,7 @@ def test_calls_of_segment(words, here, capsys):
         ["phantom", "new", "--kinds", "[tumour]"],
         ["phantom", "new", "--modality", "ct"],
         ["phantom", "new", "--workers", "0"],
+        ["phantom", "new", "--lesion_shapes", "nowhere"],
         ["merge"],
         ["merge", "new.json"],
         ["merge", "new.json", "list.json"],

@@ -9,7 +9,9 @@ from skimage import measure
 from bundle.errors import InputError
 from bundle.phantom.cohort import write_cohort
 from bundle.phantom.lesions import LESIONS
-from bundle.phantom.people import AFFINE, SHAPE, simulate
+from bundle.phantom.people import simulate
+from bundle.phantom.shapes import on_template, shapes_in
+from bundle.phantom.template import AFFINE, SHAPE, on_people_grid, template_image, turned
 
 
 def test_a_healthy_brain():
@@ -33,10 +35,13 @@ def test_unknown_names():
     assert not Path("never made").exists()
 
 
-def number_of(person: int, modality: str, lesion: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def number_of(
+    person: int, modality: str, lesion: str | None = None, shape: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """What stands for a simulation, which takes ten seconds: volumes that tell what was asked for."""
-    said = [person, ("flair", "t1", "t2").index(modality), 0 if lesion is None else 1 + list(LESIONS).index(lesion)]
-    return np.array([[said]], np.int32), np.array([[said[::-1]]], np.int32) * (lesion is not None)
+    kind = 0 if lesion is None else 1 + list(LESIONS).index(lesion)
+    said = [person, ("flair", "t1", "t2").index(modality), kind if shape is None else 100 + int(shape.name[0])]
+    return np.array([[said]], np.int32), np.array([[said[::-1]]], np.int32) * (kind > 0 or shape is not None)
 
 
 def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path, monkeypatch):
@@ -61,3 +66,51 @@ def test_a_cohort_is_listed_and_finished_by_the_same_call(tmp_path, monkeypatch)
     write_cohort(str(tmp_path), **options)
     assert (tmp_path / datalist["training"][0]["image"]).exists()
     assert (tmp_path / patient["image"]).stat().st_mtime_ns == before
+
+
+def write_mask(path: Path, corner: tuple[int, int, int], affine: np.ndarray) -> Path:
+    """A cube of 3 x 3 x 3 voxels in a mask of 20 x 20 x 20."""
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[tuple(slice(place, place + 3) for place in corner)] = 1
+    nib.save(nib.Nifti1Image(mask, affine), path)
+    return path
+
+
+def test_patients_have_shapes_of_real_lesions_in_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
+    shapes = tmp_path / "shapes"
+    (shapes / "below").mkdir(parents=True)
+    for name in ("below/2.nii", "1.nii.gz"):
+        write_mask(shapes / name, (4, 4, 4), np.eye(4))
+    options = {"training": 1, "validation": 0, "patients": 3, "workers": 1, "lesion_shapes": str(shapes)}
+    datalist = json.loads(Path(write_cohort(str(tmp_path / "cohort"), **options)).read_text())
+    assert [entry["disease"] for entry in datalist["test"]] == ["shape 1.nii.gz", "shape 2.nii", "shape 1.nii.gz"]
+    painted = [nib.load(tmp_path / "cohort" / entry["image"]).dataobj[0, 0, 2] for entry in datalist["test"]]
+    assert painted == [101, 102, 101] and "label" not in datalist["training"][0]
+
+
+def test_a_shape_lies_where_the_template_has_it(tmp_path):
+    """A cube of 6 mm in voxels of 2 mm that point left, posterior and up."""
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    affine[:3, 3] = 30.0, 10.0, 0.0
+    placed = on_people_grid(turned(on_template(write_mask(tmp_path / "a.nii", (4, 6, 7), affine))))[0].numpy()
+    assert placed.shape == SHAPE and placed.max() == 1 and placed.sum() == pytest.approx(27 * 8, rel=0.2)
+    # the same place by way of the template's own tissue: its voxel there, turned and placed like it
+    template = template_image("wm")
+    centre = nib.affines.apply_affine(np.linalg.inv(template.affine) @ affine, (5, 7, 8)).round().astype(int)
+    one = np.zeros(template.shape, np.float32)
+    one[tuple(centre)] = 1
+    there = np.argwhere(on_people_grid(turned(one))[0].numpy())[0]
+    assert np.allclose(np.argwhere(placed > 0.5).mean(axis=0), there, atol=1.01)
+
+
+def test_masks_that_are_no_shapes(tmp_path):
+    with pytest.raises(InputError, match="no mask; give --lesion_shapes"):
+        shapes_in(str(tmp_path))
+    far = np.eye(4)
+    far[:3, 3] = 500.0
+    with pytest.raises(InputError, match="marks nothing within the MNI template"):
+        shapes_in(str(write_mask(tmp_path / "far.nii", (4, 4, 4), far).parent))
+    (tmp_path / "far.nii").write_text("no NIfTI")
+    with pytest.raises(InputError, match=r"far\.nii: cannot be read"):
+        shapes_in(str(tmp_path))
