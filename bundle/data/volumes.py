@@ -118,7 +118,7 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
         UNORIENTED: int(not scan.oriented),
     }
     affine = torch.as_tensor(scan.affine, dtype=torch.float64)
-    volume = MetaTensor(torch.from_numpy(scan.voxels)[None], affine=affine, meta=meta)
+    volume = MetaTensor(torch.from_numpy(np.ascontiguousarray(scan.voxels))[None], affine=affine, meta=meta)
     _check_volume(volume, path, role)
     return volume
 

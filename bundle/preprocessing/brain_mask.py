@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any, cast
 
@@ -144,22 +145,24 @@ class BrainMaskd(MapTransform):
 
     def _check_intensities(self, image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str) -> None:
         """Refuse a mask, a label map, and a standardised image, where zero lies amid the brain."""
-        lowest, highest = float(image[mask].min()), float(image[mask].max())
+        voxels, brain = np.asarray(image[0]), np.asarray(mask[0])
+        values = voxels[brain]
+        lowest, highest = float(values.min()), float(values.max())
         if lowest == highest:
             raise InputError(
                 f"{path}: every voxel of the brain is {highest:g}, so this seems to be a mask and no scan; give the "
                 "scan, or leave the file out by --pattern or a datalist."
             )
-        voxels, brain = np.asarray(image[0]), np.asarray(mask[0])
-        number = plausibility.number_of_values(voxels[brain], self.limits.fewest_values)
+        number = plausibility.number_of_values(values, self.limits.fewest_values)
         flat = plausibility.flat_share(voxels, brain)
         if number < self.limits.fewest_values or flat > self.limits.flat_share:
             raise InputError(
                 f"{path}: the brain has {number} different values, and {100 * flat:.0f} % of neighbours have the same "
                 "one, so this seems to be a label map and no scan; give the scan, or leave the file out."
             )
-        below, above = (image[part].double().sum() for part in ((image < 0) & counted, (image > 0) & mask))
-        share = float(-below / above)
+        below = voxels[(voxels < 0) & np.asarray(counted[0])].sum(dtype=float)
+        above = values[values > 0].sum(dtype=float)
+        share = float(-below / above) if above > 0 else math.inf
         if share > self.limits.negative_share:
             raise InputError(
                 f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
