@@ -8,6 +8,7 @@ from monai.bundle import ConfigParser
 
 from bundle.model import read_card
 from tests.flows import workflow
+from tests.limits import of_training
 from tests.programs import python
 
 CONFIGS = sorted(Path(__file__).resolve().parents[1].glob("configs/*.json"))
@@ -75,6 +76,12 @@ def test_the_modality_says_how_lesions_differ(modality, contrast):
         assert parser.get_parsed_content("contrast") == contrast
         parser["contrast"] = "any"
         assert parser.get_parsed_content("network_def", instantiate=True).contrast == "any"
+
+
+@pytest.mark.parametrize(("modality", "shares"), [("t2", (0.1, 0.0)), ("t1", (0.85, 0.85)), ("t1ce", (0.75, 0.7))])
+def test_lesions_are_painted_as_the_modality_has_them(modality, shares):
+    painted = [of_training(name, modality=modality) for name in ("synthetic_lesions", "small_lesions")]
+    assert tuple(one["dark_share"] for one in painted) == shares
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bundle.errors import InputError
 @click.command(cls=Command, context_settings=CONTEXT)
 @argument("recipe", type=Existing("a recipe (JSON), such as recipes/flair.json", file=True))
 @option("-o", "--work", type=OutputFolder(), required=True, help="Folder for all that is made; the same one goes on.")
-@option("--input", "inputs", multiple=True, metavar="NAME=PATH", help="What the recipe asks for. Can be repeated.")
+@option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="What the recipe asks for. Can be repeated.")
 def recipe(recipe: str, work: str, inputs: tuple[str, ...]) -> None:
     """Train weights round by round.
 
@@ -26,7 +26,7 @@ def recipe(recipe: str, work: str, inputs: tuple[str, ...]) -> None:
     """
     unnamed = [text for text in inputs if "=" not in text]
     if unnamed:
-        raise InputError(f"--input {unnamed[0]}: give a name and a path, as in --input lgg_flair=/data/lgg_flair.")
+        raise InputError(f"--input {unnamed[0]}: give a name and a value, as in --input lgg_flair=/data/lgg_flair.")
     from bundle.training.recipe import run_recipe
 
     products = run_recipe(recipe, work, dict(text.split("=", 1) for text in inputs))

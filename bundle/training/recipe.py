@@ -42,7 +42,7 @@ def read_recipe(path: str | Path, inputs: Mapping[str, str]) -> list[dict[str, A
 
     Args:
         path: of the recipe.
-        inputs: by name, what its ``inputs`` ask for.
+        inputs: by name, what its ``inputs`` ask for: a path, described in words, or one of a list of words.
 
     Returns:
         list: of rounds; in ``SOURCES``, names of rounds, and paths, which are absolute.
@@ -58,12 +58,14 @@ def read_recipe(path: str | Path, inputs: Mapping[str, str]) -> list[dict[str, A
         raise InputError(f"{path}: not a recipe that can be read ({error}); give a JSON file with rounds.") from error
     for name in {*asked, *inputs}:
         if name not in inputs:
-            raise InputError(f"{path}: it needs {asked[name]}; give it as --input {name}=PATH.")
+            one_of = isinstance(asked[name], list)
+            what = f"one of {', '.join(asked[name])}" if one_of else asked[name]
+            raise InputError(f"{path}: it needs {what}; give it as --input {name}={'WORD' if one_of else 'PATH'}.")
         if name not in asked:
             raise InputError(
                 f"--input {name}: {path} asks for no such input; it asks for {', '.join(asked) or 'none'}."
             )
-    given = {name: str(Path(value).resolve()) for name, value in inputs.items()}
+    given = {name: given_input(name, asked[name], value) for name, value in inputs.items()}
     checked: list[dict[str, Any]] = []
     for one in rounds:
         one = with_inputs(one, given)
@@ -79,6 +81,22 @@ def read_recipe(path: str | Path, inputs: Mapping[str, str]) -> list[dict[str, A
         ]
         checked.append(one)
     return checked
+
+
+def given_input(name: str, asked: str | Sequence[str], value: str) -> str:
+    """An input as it is put into the rounds: one of the words that a list allows, or else the absolute path of a file
+    or folder.
+
+    Raises:
+        InputError: when it is none of the words, or is not there.
+    """
+    if isinstance(asked, list):
+        if value not in asked:
+            raise InputError(f"--input {name}={value}: no such {name}; choose one of {', '.join(asked)}.")
+        return value
+    if not Path(value).exists():
+        raise InputError(f"--input {name}={value}: it is not there; give {asked}.")
+    return str(Path(value).resolve())
 
 
 def with_inputs(value: Any, inputs: Mapping[str, str]) -> Any:

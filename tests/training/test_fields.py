@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -8,8 +5,9 @@ from bundle.preprocessing.intensities import BACKGROUND
 from bundle.training import Appearance
 from bundle.training.fields import as_normalised, as_signal, other_contrast, scanned, smooth_fields
 from bundle.training.small_lesions import paint_small_lesions
+from tests.limits import of_training
 
-SETTINGS = json.loads((Path(__file__).parents[2] / "configs" / "train.json").read_text())
+SCANNER, SMALL_LESIONS = of_training("scanner"), of_training("small_lesions")
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def test_fields_have_the_strength_asked_for(slices):
 
 def test_a_scanner_keeps_background_and_brightness(slices):
     image, brain = slices
-    options = {**SETTINGS["scanner"], "field_share": 1.0, "gain_range": (0.0, 0.0)}
+    options = {**SCANNER, "field_share": 1.0, "gain_range": (0.0, 0.0)}
     seen = scanned(image, brain, torch.Generator().manual_seed(2), **options)
     assert (seen[~brain] == BACKGROUND).all() and (seen[brain] > BACKGROUND).all()
     assert not torch.allclose(seen, image, atol=0.1)
@@ -54,7 +52,7 @@ def test_another_contrast_is_a_power_of_the_signal(slices):
 
 def test_small_lesions_are_small_and_in_the_brain(slices):
     image, brain = slices
-    options = {**SETTINGS["small_lesions"], "radius_range": (1.5, 3.0)}
+    options = {**SMALL_LESIONS, "radius_range": (1.5, 3.0)}
     generator = torch.Generator().manual_seed(3)
     painted, where = paint_small_lesions(image, brain, generator, **{**options, "probability": 1.0})
     assert not (where & ~brain).any() and where.flatten(1).any(dim=1).all()
@@ -76,8 +74,8 @@ def test_what_is_off_changes_nothing_and_draws_nothing(slices):
 
 def test_the_target_has_the_contrast_and_neither_field_nor_lesion(slices):
     image, brain = slices
-    scanner = {**SETTINGS["scanner"], "field_share": 1.0}
-    small = {**SETTINGS["small_lesions"], "probability": 1.0}
+    scanner = {**SCANNER, "field_share": 1.0}
+    small = {**SMALL_LESIONS, "probability": 1.0}
     change = {"share": 1.0, "gamma_range": (0.2, 0.2), "gain_range": (0.0, 0.0)}
     target, seen, where = Appearance(None, small, scanner, change)(image, brain)
     assert torch.allclose(target, other_contrast(image, brain, **change))

@@ -141,18 +141,32 @@ def test_inputs_are_asked_for_and_put_in(write, tmp_path):
         read_recipe(recipe, {})
     with pytest.raises(InputError, match=r"--input other: .* asks for scans"):
         read_recipe(recipe, {"scans": "x", "other": "y"})
+    with pytest.raises(InputError, match="--input scans=missing: it is not there; give a folder of scans"):
+        read_recipe(recipe, {"scans": "missing"})
     assert read_recipe(recipe, {"scans": str(tmp_path)})[0]["keys"]["folder"] == str(tmp_path)
 
 
-def test_the_recipe_of_the_weights_can_be_run():
-    rounds = read_recipe("recipes/flair.json", {"lgg_flair": "/data/lgg_flair"})
+def test_an_input_can_be_one_of_some_words(tmp_path):
+    def keys(**inputs: str) -> dict:
+        rounds = read_recipe("recipes/own_scans.json", {"scans": str(tmp_path), **inputs})
+        return rounds[1]["keys"]
+
+    assert keys(modality="t2")["modality"] == "t2"
+    with pytest.raises(InputError, match=r"--input modality=t3: no such modality; choose one of flair, t1, t1ce, t2"):
+        keys(modality="t3")
+    with pytest.raises(InputError, match=r"it needs one of flair, t1.*; give it as --input modality=WORD"):
+        keys()
+
+
+def test_the_recipe_of_the_weights_can_be_run(tmp_path):
+    rounds = read_recipe("recipes/flair.json", {"lgg_flair": str(tmp_path)})
     assert rounds[-1] == {"name": "weights", "step": "publish", "from": "student7_calibrated", "config": []}
-    assert rounds[1]["keys"]["folder"] == "/data/lgg_flair"
+    assert rounds[1]["keys"]["folder"] == str(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "number"), [("flair_fields", 9), ("published_size", 3), ("t1", 9), ("t1ce", 9)])
-def test_the_other_recipes_can_be_run(name, number):
-    rounds = read_recipe(f"recipes/{name}.json", {"lgg_flair": "/data/lgg_flair"})
+def test_the_other_recipes_can_be_run(name, number, tmp_path):
+    rounds = read_recipe(f"recipes/{name}.json", {"lgg_flair": str(tmp_path)})
     assert len(rounds) == number and rounds[-1]["step"] == "publish"
     base = json.loads(Path("configs/train.json").read_text())
     keys = {key.split("#")[0] for one in rounds if one["step"] in ("train", "judge") for key in one["keys"]}

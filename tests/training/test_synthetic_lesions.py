@@ -1,11 +1,9 @@
-import json
-from pathlib import Path
-
 import torch
 
 from bundle.training.synthetic_lesions import paint_lesions
+from tests.limits import of_training
 
-SETTINGS = json.loads((Path(__file__).parents[2] / "configs" / "train.json").read_text())["synthetic_lesions"]
+SETTINGS = of_training("synthetic_lesions")
 
 
 def healthy(batch: int = 16) -> tuple[torch.Tensor, torch.Tensor]:

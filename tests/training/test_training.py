@@ -1,6 +1,3 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,6 +14,7 @@ from bundle.training.batches import Appearance, PrepareMaskedBatch
 from bundle.training.handlers import SeedEpoch, TrainingState, ValidationToTheEnd
 from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPair
 from tests.flows import REFINEMENT
+from tests.limits import of_training
 
 
 def image_batch() -> torch.Tensor:
@@ -41,8 +39,7 @@ def test_batches_hide_brain_behind_noise():
 
 def test_painted_lesions_are_seen_and_not_asked_for():
     image = image_batch()
-    settings = json.loads(Path("configs/train.json").read_text())["synthetic_lesions"]
-    options = {**settings, "probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
+    options = {**of_training("synthetic_lesions"), "probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
     inputs, label = PrepareMaskedBatch(radius=6, appearance=Appearance(options))({"image": image})
     mask = label[:, 1:] > 0
     assert torch.equal(label[:, :1], image)
