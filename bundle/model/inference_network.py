@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -140,8 +142,24 @@ def _folded(network: nn.Module) -> nn.Module:
     return folded
 
 
+# of each network that is in use: what it was made from, and the folded one
+_made: WeakKeyDictionary[nn.Module, tuple[Any, InferenceNetwork]] = WeakKeyDictionary()
+
+
+def _made_once(network: nn.Module, dtype: torch.dtype) -> InferenceNetwork:
+    """The :py:class:`InferenceNetwork` of a network, made again when its weights have changed."""
+    weights = chain(network.parameters(), network.buffers())
+    made_from = dtype, [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
+    earlier = _made.get(network)
+    if earlier is None or earlier[0] != made_from:
+        earlier = _made[network] = made_from, InferenceNetwork(network, dtype)
+    return earlier[1]
+
+
 def for_inference(model: nn.Module, dtype: torch.dtype) -> Any:
     """A model whose networks are :py:class:`InferenceNetwork`, and that shares all else with the one that is given.
+
+    The networks are folded once, for all calls until their weights change.
 
     Args:
         model: a :py:class:`bundle.model.refinement.IterMaskNet`.
@@ -149,6 +167,6 @@ def for_inference(model: nn.Module, dtype: torch.dtype) -> Any:
     """
     quick = copy.copy(model)
     quick._modules = {
-        name: None if network is None else InferenceNetwork(network, dtype) for name, network in model._modules.items()
+        name: None if network is None else _made_once(network, dtype) for name, network in model._modules.items()
     }
     return quick

@@ -55,3 +55,15 @@ def test_the_number_format():
     assert (cpu_dtype("auto") == torch.bfloat16) == cpu_has_bfloat16()
     with pytest.raises(InputError, match="half: no such precision; give --cpu_precision as one of auto"):
         cpu_dtype("half")
+
+
+def test_a_network_is_folded_once_and_again_when_its_weights_change(golden_model):
+    x = torch.randn(1, 2, 16, 16)
+    first, again = (for_inference(golden_model, torch.float32).refiner for _ in range(2))
+    assert first is again and first is not for_inference(golden_model, torch.bfloat16).refiner
+    with torch.no_grad():
+        golden_model.refiner.out[-1].bias.add_(1.0)
+        changed = for_inference(golden_model, torch.float32).refiner
+        assert torch.allclose(changed(x), first(x) + 1.0, atol=1e-5)
+        golden_model.load_state_dict({name: value.clone() for name, value in golden_model.state_dict().items()})
+    assert for_inference(golden_model, torch.float32).refiner is not changed
