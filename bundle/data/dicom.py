@@ -14,6 +14,7 @@ import numpy as np
 from bundle.data.dicom_series import (
     SAME_DIRECTION,
     SAME_POSITION,
+    Found,
     Series,
     Slice,
     choose_series,
@@ -141,9 +142,11 @@ def _itk_reader(paths: Sequence[Path]) -> itk.ProcessObject:
     return reader
 
 
-def _pixels(paths: Sequence[Path], source: Path) -> tuple[np.ndarray, np.ndarray]:
+def _pixels(paths: Sequence[Path], source: Path) -> np.ndarray:
+    # the places of slices are checked here: no second word on them
+    itk.ProcessObject.GlobalWarningDisplayOff()
     try:
-        return itk_volume(_itk_reader(paths))
+        return itk_volume(_itk_reader(paths))[0]
     except RuntimeError as error:
         raise unreadable(source, "its pixels are damaged or packed in an unknown way") from error
 
@@ -167,17 +170,20 @@ def _read_slices(slices: Sequence[Slice], folder: Path) -> Scan:
         affine = np.eye(4)
         affine[:3, :3], affine[:3, 3] = np.stack([*axes, normal * thickness[0]], axis=1), positions[0]
         stack = Stack([0], np.diag([-1.0, -1, 1, 1]) @ affine, [])
-    voxels, _ = _pixels([slices[i].path for i in stack.order], folder)
+    voxels = _pixels([slices[i].path for i in stack.order], folder)
     return Scan(voxels, stack.affine, {}, tuple(stack.warnings))
 
 
 def _read_frames(piece: Slice, folder: Path) -> Scan:
     """Read a file of many frames, whose positions stand in its functional groups."""
-    voxels, affine = _pixels([piece.path], folder)
     header = piece.header
     frames = header.get("PerFrameFunctionalGroupsSequence")
     if not frames:
-        return Scan(voxels, affine, {})
+        raise InputError(
+            f"{folder}: {piece.path.name} has many frames and does not say where they lie; export it as a series of "
+            "single slices, or as NIfTI."
+        )
+    voxels = _pixels([piece.path], folder)
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
 
     def numbers(frame, sequence: str, keyword: str) -> np.ndarray | None:
@@ -203,14 +209,29 @@ def _read_frames(piece: Slice, folder: Path) -> Scan:
     return Scan(np.ascontiguousarray(voxels[:, :, stack.order]), stack.affine, {}, tuple(stack.warnings))
 
 
-def _left_aside(series: Sequence[Series], chosen: Series, copies: Sequence[Path]) -> list[str]:
-    others = [one.words() for one in series if one is not chosen]
+def _left_aside(found: Found, chosen: Series) -> list[str]:
+    others = [one.words() for one in found.series if one is not chosen]
     said = []
     if others:
         said.append(f"DICOM: read was {chosen.words()}; left aside: {'; '.join(others)}.")
-    if copies:
-        said.append(f"DICOM: {len(copies)} files are copies of others and were left out, such as {copies[0].name}.")
+    for paths, what in ((found.copies, "copies of others"), (found.no_images, "no images of grey values")):
+        if paths:
+            said.append(f"DICOM: {len(paths)} files are {what} and were left out, such as {paths[0].name}.")
     return said
+
+
+def _refuse_part_of_a_series(piece: Slice) -> None:
+    """Refuse a slice whose series goes on in the files beside it.
+
+    Raises:
+        InputError: when it does.
+    """
+    uid = piece.header.get("SeriesInstanceUID")
+    others = (read_slice(path) for path in sorted(piece.path.parent.iterdir()) if path != piece.path)
+    if uid and piece.frames() == 1 and any(other and other.header.get("SeriesInstanceUID") == uid for other in others):
+        raise InputError(
+            f"{piece.path}: one slice of a series, of which more lie beside it; give the folder {piece.path.parent}."
+        )
 
 
 def read_dicom(path: Path, series: str = "") -> Scan:
@@ -224,24 +245,30 @@ def read_dicom(path: Path, series: str = "") -> Scan:
         InputError: when no series, or more than one, is meant, or its slices do not make a volume.
     """
     if path.is_dir():
-        found, copies = find_series(path)
-        chosen = choose_series(found, path, series)
-        warnings = _left_aside(found, chosen, copies)
+        found = find_series(path)
+        chosen = choose_series(found.series, path, series)
+        warnings = _left_aside(found, chosen)
     else:
         piece = read_slice(path)
         if piece is None:
             raise unreadable(path, "DICOM without an image of grey values")
+        _refuse_part_of_a_series(piece)
         chosen, warnings = Series([piece], ""), []
     header = chosen.slices[0].header
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        raise InputError(f"{path}: the grey values are inverted (MONOCHROME1); export the series as MONOCHROME2.")
+    for piece in chosen.slices:
+        kind = piece.header.get("PhotometricInterpretation") or "MONOCHROME2"
+        if kind != "MONOCHROME2":
+            what = "inverted" if kind == "MONOCHROME1" else "colours"
+            raise InputError(
+                f"{path}: the grey values of {piece.number()} are {what} ({kind}); export the series as MONOCHROME2."
+            )
     if "MOSAIC" in (header.get("ImageType") or ""):
         raise InputError(f"{path}: its slices lie as tiles in one image (MOSAIC); convert the series to NIfTI first.")
     modality = header.get("Modality")
     if modality not in (None, "", "MR"):
         warnings.append(f"DICOM: the modality is {modality} and not MR; the result is not to be trusted.")
-    announced = header.get("ImagesInAcquisition")
-    if announced and int(announced) > chosen.count():
+    announced = chosen.slices[0].whole("ImagesInAcquisition")
+    if announced > chosen.count():
         warnings.append(f"DICOM: {chosen.count()} slices are here, but the series says that it has {announced}.")
     read = _read_frames(chosen.slices[0], path) if chosen.slices[0].frames() > 1 else _read_slices(chosen.slices, path)
     return read._replace(warnings=(*warnings, *read.warnings))

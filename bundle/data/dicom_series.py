@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -18,19 +19,27 @@ from bundle.errors import InputError
 # fewer slices are no volume where others are to be had: localizers have one to three for each direction
 FEWEST_SLICES = 4
 
+# files without the mark "DICM", as old programs write them, begin with their first tag
+FIRST_TAGS = (b"\x02\x00", b"\x08\x00")
+
 # directions (unit vectors) and positions (mm) that differ by less are the same
 SAME_DIRECTION = 1e-3
 SAME_POSITION = 1e-2
 
-# what differs between files of one series that make different volumes: value of the tag, digits that count, word for it
+# what differs between files of one series that make different volumes: digits of the value that count, a word for it
 _APART = {
+    "PatientID": (None, "person"),
+    "StudyInstanceUID": (None, "study"),
+    "FrameOfReferenceUID": (None, "frame of reference"),
     "ImageType": (None, "image type"),
     "EchoNumbers": (0, "echo"),
     "EchoTime": (1, "echo time"),
     "DiffusionBValue": (0, "b-value"),
     "TemporalPositionIdentifier": (0, "time point"),
-    "FrameOfReferenceUID": (None, "frame of reference"),
+    "ContrastBolusAgent": (None, "contrast agent"),
 }
+# values that tell a reader nothing, or who a person is: they are numbered
+_NUMBERED = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
 # what may differ within a volume too: looked at only where slices would lie on top of each other
 _APART_IF_NEEDED = ("AcquisitionNumber", "TriggerTime", "InversionTime", "FlipAngle", "AcquisitionTime")
 
@@ -64,8 +73,13 @@ class Slice(NamedTuple):
             return None
         return found if found.shape == (count,) else None
 
+    def whole(self, keyword: str) -> int:
+        """The value of a tag as a whole number; 0 where it is missing or is none."""
+        found = self.numbers(keyword, 1)
+        return int(found[0]) if found is not None and np.isfinite(found[0]) else 0
+
     def frames(self) -> int:
-        return int(self.header.get("NumberOfFrames") or 1)
+        return max(1, self.whole("NumberOfFrames"))
 
 
 class Series(NamedTuple):
@@ -91,8 +105,9 @@ class Series(NamedTuple):
         return sum(piece.frames() for piece in self.slices)
 
     def may_be_a_volume(self) -> bool:
-        kinds = self.slices[0].header.get("ImageType") or ""
-        return "LOCALIZER" not in kinds and self.count() >= FEWEST_SLICES and plane(self.slices[0]) != "no position"
+        header = self.slices[0].header
+        an_image = "LOCALIZER" not in (header.get("ImageType") or "") and header.get("Modality") != "SEG"
+        return an_image and self.count() >= FEWEST_SLICES and plane(self.slices[0]) != "no position"
 
     def words(self) -> str:
         first = self.slices[0].header
@@ -115,7 +130,7 @@ def read_slice(path: Path) -> Slice | None:
     """The header of a DICOM file with an image of one grey value for each pixel; None for any other file.
 
     Raises:
-        InputError: when the file has fewer pixels than its header says.
+        InputError: when the file has other pixels than its header says.
     """
     if not path.is_file():
         # a link that leads nowhere, or a pipe, which would be waited for
@@ -124,8 +139,7 @@ def read_slice(path: Path) -> Slice | None:
         with path.open("rb") as file:
             start = file.read(132)
             marked = start[128:] == b"DICM"
-            # files of old scanners begin with the first tag
-            if not marked and start[:2] != b"\x08\x00":
+            if not marked and start[:2] not in FIRST_TAGS:
                 return None
             file.seek(0)
             header = pydicom.dcmread(file, stop_before_pixels=True, force=not marked, specific_tags=_READ)
@@ -144,6 +158,10 @@ def read_slice(path: Path) -> Slice | None:
     if not packed and rest < needed:
         raise InputError(
             f"{path}: the file is cut short ({max(0, rest)} bytes of pixels instead of {needed}); export it again."
+        )
+    if not packed and rest >= 2 * needed:
+        raise InputError(
+            f"{path}: the file has {rest} bytes of pixels where its header tells of {needed}; export it again."
         )
     return piece
 
@@ -213,19 +231,35 @@ def _without_copies(slices: list[Slice]) -> tuple[list[Slice], list[Path]]:
     return list(first.values()), copies
 
 
-def find_series(folder: Path) -> tuple[list[Series], list[Path]]:
-    """The series below a folder, apart by all that makes different volumes; and the files that are copies of others.
+class Found(NamedTuple):
+    """What lies below a folder.
+
+    Attributes:
+        series: apart by all that makes different volumes.
+        copies: files that are another one once more.
+        no_images: files that are no DICOM images of grey values.
+    """
+
+    series: list[Series]
+    copies: list[Path]
+    no_images: list[Path]
+
+
+def find_series(folder: Path) -> Found:
+    """The series below a folder.
 
     Raises:
         InputError: when a file is cut short.
     """
-    found = [piece for path in files_below(folder) if (piece := read_slice(folder / path)) is not None]
-    slices, copies = _without_copies(found)
+    paths = [folder / path for path in files_below(folder) if os.path.basename(path).upper() != "DICOMDIR"]
+    read = {path: read_slice(path) for path in paths}
+    no_images = [path for path, piece in read.items() if piece is None]
+    slices, copies = _without_copies([piece for piece in read.values() if piece is not None])
     together: dict[Any, list[Slice]] = {}
     for piece in slices:
         spacing = piece.numbers("PixelSpacing", 2)
         key = (
-            piece.header.get("SeriesNumber") if piece.header.get("SeriesNumber") is not None else -1,
+            piece.whole("SeriesNumber"),
             str(piece.header.get("SeriesInstanceUID", "")),
             (piece.header.Rows, piece.header.Columns),
             None if spacing is None else tuple(spacing.round(4)),
@@ -235,17 +269,21 @@ def find_series(folder: Path) -> tuple[list[Series], list[Path]]:
         together.setdefault(key, []).append(piece)
     groups = [
         (key, part)
-        for key, group in sorted(together.items(), key=lambda item: (int(item[0][0]), str(item[0])))
+        for key, group in sorted(together.items(), key=lambda item: (item[0][0], str(item[0])))
         for direction in _by_direction(group)
         for part in _parts(direction)
     ]
     result = []
     for key, slices in groups:
-        others = [other for other, _ in groups if other[1] == key[1]]
-        differing = [i for i in range(len(_APART)) if len({other[5 + i] for other in others}) > 1]
-        words = [f"{[word for _, word in _APART.values()][i]} {key[5 + i]}" for i in differing]
-        result.append(Series(slices, ", ".join(words)))
-    return result, copies
+        others = [other[5:] for other, _ in groups if other[1] == key[1]]
+        details = []
+        for keyword, value, values in zip(_APART, key[5:], zip(*others)):
+            different = list(dict.fromkeys(values))
+            if len(different) > 1:
+                shown = different.index(value) + 1 if keyword in _NUMBERED else value
+                details.append(f"{_APART[keyword][1]} {shown}")
+        result.append(Series(slices, ", ".join(details)))
+    return Found(result, copies, no_images)
 
 
 def choose_series(series: Sequence[Series], folder: Path, wanted: str = "") -> Series:

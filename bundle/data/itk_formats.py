@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import math
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import itk
 import numpy as np
 
-from bundle.data.scan import Scan, check_is_3d, cut_short, unreadable
+from bundle.data.scan import Scan, check_is_3d, cut_short, too_long, unreadable
 from bundle.errors import InputError
 
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8, "UCHAR": 1}
@@ -36,8 +38,10 @@ def _fields(text: str, separator: str) -> dict[str, str]:
     return {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
 
 
-def _check_size(path: Path, start: int, needed: int, unpack: Callable[[bytes], bytes] | None) -> None:
-    """Refuse a file that has too few bytes of voxels from ``start`` on (-1: at the end of the file).
+def _check_size(
+    path: Path, start: int, needed: int, most: float, unpack: Callable[[bytes], bytes] | None = None
+) -> None:
+    """Refuse a file that has too few bytes of voxels from ``start`` on, or ``most`` and more.
 
     Raises:
         InputError: naming how many there are.
@@ -45,16 +49,27 @@ def _check_size(path: Path, start: int, needed: int, unpack: Callable[[bytes], b
     if not path.is_file():
         raise InputError(f"{path}: the file with the voxels is missing; put it beside its header.")
     if unpack is None:
-        there = path.stat().st_size - max(0, start)
+        there = path.stat().st_size - start
     else:
         with path.open("rb") as file:
-            file.seek(max(0, start))
+            file.seek(start)
             try:
                 there = len(unpack(file.read()))
             except (EOFError, OSError, ValueError, zlib.error) as error:
                 raise unreadable(path, "the packed voxels are cut short or damaged") from error
     if there < needed:
         raise cut_short(path, there, needed)
+    if there >= most:
+        raise too_long(path, there, needed)
+
+
+def _most(sizes: Sequence[int], needed: int) -> int:
+    """So many bytes are a slice too much; fewer are padding."""
+    return needed + needed // sizes[2]
+
+
+def _no_size(path: Path) -> InputError:
+    return InputError(f"{path}: the header gives no size of its voxels in millimetres; write the image again with it.")
 
 
 def _check_meta_image(path: Path) -> tuple[dict[str, str], bool]:
@@ -74,10 +89,17 @@ def _check_meta_image(path: Path) -> tuple[dict[str, str], bool]:
     if source.upper().startswith("LIST") or "%" in source:
         raise unreadable(path, "a MetaImage over several files")
     packed = zlib.decompress if fields.get("compresseddata", "false").lower() == "true" else None
+    if not {"elementspacing", "elementsize"} & set(fields):
+        raise _no_size(path)
     local = source.upper() == "LOCAL"
     skip = end if local else int(fields.get("headersize", 0))
     needed = int(np.prod(sizes)) * _META_BYTES[kind]
-    _check_size(path if local else path.parent / source, skip, needed, packed)
+    # a header of the length -1 is what stands before the voxels, which are last
+    most = math.inf if skip < 0 else _most(sizes, needed)
+    voxels = path if local else path.parent / source
+    if not local and voxels.exists() and voxels.samefile(path):
+        raise unreadable(path, "a MetaImage that names itself as the file of its voxels")
+    _check_size(voxels, max(end if local else 0, skip), needed, most, packed)
     return fields, bool({"transformmatrix", "orientation", "rotation"} & set(fields))
 
 
@@ -97,11 +119,29 @@ def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
     source = fields.get("data file", fields.get("datafile"))
     if source is not None and (source.upper().startswith("LIST") or "%" in source):
         raise unreadable(path, "an NRRD file over several files")
-    if encoding in ("raw", *unpackers) and fields.get("byte skip", "0") != "-1":
-        skip = int(fields.get("byte skip", 0)) + (at + length if source is None else 0)
-        needed = int(np.prod(sizes)) * _NRRD_BYTES[kind]
-        _check_size(path if source is None else path.parent / source, skip, needed, unpackers.get(encoding))
-    return fields, "space directions" in fields and "space" in fields
+    directions = fields.get("space directions")
+    if directions is None and not _are_sizes(fields.get("spacings", "").split()[:3]):
+        raise _no_size(path)
+    if directions is not None and "none" in re.findall(r"\([^)]*\)|none", directions)[:3]:
+        raise _no_size(path)
+    if encoding in ("raw", *unpackers):
+        skip, needed = int(fields.get("byte skip", 0)), int(np.prod(sizes)) * _NRRD_BYTES[kind]
+        # -1: whatever stands before the voxels, which are last
+        most = math.inf if skip < 0 or "line skip" in fields else _most(sizes, needed)
+        start_of_voxels = max(0, skip) + (at + length if source is None else 0)
+        _check_size(
+            path if source is None else path.parent / source, start_of_voxels, needed, most, unpackers.get(encoding)
+        )
+    return fields, directions is not None and "space" in fields
+
+
+def _are_sizes(words: Sequence[str]) -> bool:
+    """Whether these are three lengths."""
+    try:
+        lengths = [float(word) for word in words]
+    except ValueError:
+        return False
+    return len(lengths) == 3 and all(math.isfinite(length) and length != 0 for length in lengths)
 
 
 # by name: ITK loads for two seconds when its first class is asked for

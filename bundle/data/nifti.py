@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from bundle.data.scan import Scan, check_is_3d, cut_short, unreadable
+from bundle.data.scan import Scan, check_is_3d, cut_short, too_long, unreadable
 from bundle.errors import InputError
 
 GZIP = b"\x1f\x8b"
@@ -23,6 +23,9 @@ _TIGHTEST = 1040
 
 # a quaternion's part may be rounded up to a length of so much more than one
 _QUATERNION_ROUNDING = 1e-3
+
+# sizes of voxels that differ by less are the same
+_SAME_SIZE = 0.02
 
 _silent = logging.Logger("of nibabel, whose notices are no sentences for a user")
 
@@ -41,7 +44,7 @@ def header_class(start: bytes) -> type[nib.AnalyzeHeader] | None:
     size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
     if 540 in size and start[4:7] in (b"n+2", b"ni2"):
         return nib.Nifti2Header if start[4:7] == b"n+2" else nib.nifti2.Nifti2PairHeader
-    if 348 not in size:
+    if 348 not in size or len(start) < 348:
         return None
     magic = start[344:347]
     return {b"n+1": nib.Nifti1Header, b"ni1": nib.nifti1.Nifti1PairHeader}.get(magic, nib.AnalyzeHeader)
@@ -84,13 +87,27 @@ def _affine(header: Any, path: Path, role: str) -> tuple[np.ndarray, list[str], 
     if not sform and from_quaternion is not None:
         return from_quaternion, [], True
     affine = header.get_sform()
-    if from_quaternion is None or not np.isfinite(affine).all():
+    if not np.isfinite(affine).all():
         return affine, [], True
+    if from_quaternion is None or not np.isfinite(from_quaternion).all():
+        return affine, _sizes(header, affine, role), True
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in header.get_data_shape()[:3]])).reshape(3, -1)
     off = float(np.linalg.norm((affine - from_quaternion)[:3] @ np.vstack([corners, np.ones(8)]), axis=0).max())
     if off <= 0.5 * float(np.linalg.norm(affine[:3, :3], axis=0).min()):
         return affine, [], True
     return affine, [f"Header: qform and sform put the {role} up to {off:.1f} mm apart; the sform was used."], True
+
+
+def _sizes(header: Any, affine: np.ndarray, role: str) -> list[str]:
+    """A sentence where the sform gives voxels of another size than the header does beside it."""
+    told, used = np.abs(np.array(header["pixdim"][1:4], float)), np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(told, used, rtol=_SAME_SIZE):
+        return []
+    first, second = (" x ".join(f"{mm:.3g}" for mm in sizes) for sizes in (told, used))
+    return [
+        f"Header: the voxels of the {role} are {first} mm by its sizes (pixdim) and {second} mm by its sform; the "
+        "sform was used."
+    ]
 
 
 def _unit(header: Any, affine: np.ndarray, role: str) -> list[str]:
@@ -141,6 +158,11 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
     needed, stored = int(np.prod(shape)) * dtype.itemsize, data_path.stat().st_size
     if needed > stored * _TIGHTEST:
         raise cut_short(data_path, stored, needed)
+    if single and header.get_data_offset() < header.single_vox_offset:
+        raise InputError(
+            f"{path}: by the header of the {role} its voxels begin at byte {header.get_data_offset()}, which is amid "
+            "the header; correct it (vox_offset)."
+        )
     affine, warnings, oriented = _affine(header, path, role)
     by_sform = "sform_code" in header and int(header["sform_code"]) > 0
     if not by_sform and not (np.isfinite(sizes).all() and (sizes != 0).all()):
@@ -152,10 +174,13 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
         try:
             voxels = _read_voxels(ArrayProxy(file, header, mmap=False)).reshape(shape)
             # to the end, where gzip keeps its checksum
-            while file.read(1 << 20):
-                pass
+            file.seek(int(header.get_data_offset()) + needed)
+            rest = sum(map(len, iter(lambda: file.read(1 << 20), b"")))
         except (EOFError, OSError) as error:
             raise unreadable(data_path, "the file is cut short or damaged") from error
+    # less than a slice is padding
+    if rest >= needed // shape[2]:
+        raise too_long(data_path, needed + rest, needed)
     if not oriented:
         warnings = [
             f"Header: the {role} has no orientation (sform and qform code 0): where left and right are is not "

@@ -44,6 +44,11 @@ def cut_short(path: Any, there: int, needed: int) -> InputError:
     return unreadable(path, f"the file is cut short: {there} bytes of voxels instead of {needed}")
 
 
+def too_long(path: Any, there: int, needed: int) -> InputError:
+    """The sentence about a file with more voxels than its header tells of."""
+    return unreadable(path, f"{there} bytes of voxels where its header tells of {needed}: size or type are wrong there")
+
+
 def check_is_3d(shape: tuple[int, ...], path: Any, role: str) -> tuple[int, ...]:
     """The three axes of a shape whose further axes, if any, have the length one.
 

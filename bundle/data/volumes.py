@@ -15,6 +15,7 @@ from monai.transforms import Orientation, ResampleToMatch
 from monai.utils import SpaceKeys
 
 from bundle.data.dicom import read_dicom
+from bundle.data.dicom_series import FIRST_TAGS
 from bundle.data.itk_formats import itk_format, read_by_itk
 from bundle.data.nifti import header_class, open_unpacked, other_half, read_nifti
 from bundle.data.scan import UNORIENTED, Scan, unreadable
@@ -67,7 +68,7 @@ def _read(path: Path, role: str, series: str) -> Scan:
     if path.name.lower().removesuffix(".gz").endswith(".img"):
         header = other_half(path, (".img", ".hdr"))
         return _read(header, role, series)
-    if start[:2] == b"\x08\x00":
+    if start[:2] in FIRST_TAGS:
         return read_dicom(path)
     raise unreadable(path, "its content is of no known format")
 
@@ -100,7 +101,7 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
         raise
     except Exception as error:
         # readers raise many kinds of exception, their messages run over many lines
-        raise unreadable(path, type(error).__name__) from error
+        raise unreadable(path, f"its header or its voxels are damaged: {type(error).__name__}") from error
     warnings = [*scan.warnings]
     if np.array_equal(scan.affine, np.eye(4)):
         warnings.append(

@@ -124,13 +124,14 @@ class BrainMaskd(MapTransform):
                 mask = given_mask(given, image, self.limits)
             count = int(mask.sum())
             if count < self.limits.fewest_voxels:
+                remedy = "a skull-stripped image with positive intensities in the brain, or a brain mask"
                 raise InputError(
-                    f"{path}: only {count} voxels of brain (at least {self.limits.fewest_voxels} are needed); give a "
-                    "skull-stripped image with positive intensities in the brain, or a brain mask."
+                    f"{given or path}: only {count} voxels of brain (at least {self.limits.fewest_voxels} are needed); "
+                    f"give {'the mask of the whole brain' if given else remedy}."
                 )
             # a constant below zero around the brain does no harm
             self._check_intensities(image, mask, mask if strip or given is not None else image > image.min(), path)
-            doubts = self._size_warnings(image, mask, given, path)
+            doubts = self._intensity_warnings(image, mask, given) + self._size_warnings(image, mask, given, path)
             mask.meta[SKULL_ON] = int(bool(head) and not strip)
             if mask.meta[SKULL_ON]:
                 remedy = "strip it" if can_extract_brains() else f"install the skull stripping ({HOW_TO_INSTALL})"
@@ -169,6 +170,30 @@ class BrainMaskd(MapTransform):
                 "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
             )
 
+    def _intensity_warnings(self, image: MetaTensor, mask: MetaTensor, given: str | None) -> list[str]:
+        """Sentences about a brain without structure or contrast, and about intensities whose zero was shifted."""
+        limits, voxels, brain = self.limits, np.asarray(image[0]), np.asarray(mask[0])
+        said = []
+        if plausibility.structure(voxels, brain) < limits.least_structure:
+            said.append(
+                "Neighbours in the brain have nothing to do with each other, as in noise: look at the scan; the result "
+                "is not to be trusted."
+            )
+        if plausibility.contrast(voxels[brain]) < limits.least_contrast:
+            said.append(
+                "All of the brain has nearly the same intensity: look at the scan; the result is not to be trusted."
+            )
+        lowest = float(image.min())
+        around = voxels[~brain]
+        constant = around.size > 0 and float((around == lowest).mean()) > 0.5
+        fill = -lowest / max(float(np.percentile(voxels[brain], 90)), 1e-30)
+        if given is None and constant and limits.fill[0] <= fill <= limits.fill[1]:
+            said.append(
+                f"Around the brain the scan has {lowest:.3g} and not 0: where its intensities were standardised "
+                "(z-scores) or shifted, the result is not to be trusted; give them as the scanner did."
+            )
+        return said
+
     def _signs_of_a_head(self, image: MetaTensor, seen: MetaTensor) -> str:
         """Why a scan seems to have its skull on; empty where it seems to have none."""
         limits = self.limits
@@ -194,6 +219,7 @@ class BrainMaskd(MapTransform):
         """
         limits = self.limits
         spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
+        edges = (min(spacing), max(spacing))
         millilitres = float(mask.sum()) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
         start, end = generate_spatial_bounding_box(mask, lambda x: x > 0)
         length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
@@ -204,6 +230,9 @@ class BrainMaskd(MapTransform):
                 "the header, or give the whole brain."
             )
         said = []
+        if edges[0] < limits.voxel_mm[0] or edges[1] > limits.voxel_mm[1]:
+            sizes = " x ".join(f"{mm:.3g}" for mm in spacing)
+            said.append(f"The voxels are {sizes} mm large, which is unusual: look at the header and at the result.")
         if given is not None:
             dark = plausibility.dark_share(np.asarray(image[0]), np.asarray(mask[0]))
             if dark > limits.mask_empty:

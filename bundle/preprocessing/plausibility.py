@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.stats import spearmanr
 
 
 class Limits(NamedTuple):
@@ -23,6 +24,11 @@ class Limits(NamedTuple):
         tiny: values below this share of the brain's 90th percentile are tiny.
         head_ml: more is no brain, but a head.
         head_mm: longer is no brain, but a head.
+        least_structure: neighbours in the brain correlate at least so much; those of noise do not.
+        least_contrast: the interquartile range of the brain is at least this share of its median.
+        voxel_mm: shortest and longest edge of a voxel; beyond is said.
+        fill: a constant around the brain that is negative and weighs between these shares of the brain's 90th
+            percentile is no filling, but a zero that was shifted; that is said.
         dark_ring: a ring 6 to 16 mm below the surface that is darker than this share of the inside is a skull.
         brain_ml: smallest and largest volume of an adult's brain; beyond is said.
         brain_mm: shortest and longest extent; beyond, the header is wrong.
@@ -41,6 +47,10 @@ class Limits(NamedTuple):
     tiny: float
     head_ml: float
     head_mm: float
+    least_structure: float
+    least_contrast: float
+    voxel_mm: Sequence[float]
+    fill: Sequence[float]
     dark_ring: float
     brain_ml: Sequence[float]
     brain_mm: Sequence[float]
@@ -129,10 +139,37 @@ def dark_ring(image: np.ndarray, spacing: Sequence[float]) -> float:
     filled = np.stack([ndimage.binary_fill_holes(part) for part in np.moveaxis(tissue, thick, 0)], axis=thick)
     depth = ndimage.distance_transform_edt(filled, sampling=spacing)
     inside = coarse[depth > _INSIDE_MM]
-    if inside.size < 100:
-        return 1.0
     rings = [coarse[(depth > a) & (depth <= b)] for a, b in pairwise(_RING_MM)]
+    if inside.size < 100 or not any(ring.size for ring in rings) or np.median(inside) <= 0:
+        return 1.0
     return min(float(np.median(ring)) for ring in rings if ring.size) / float(np.median(inside))
+
+
+def structure(image: np.ndarray, brain: np.ndarray) -> float:
+    """Rank correlation of neighbours in the brain, along the axis where it is the highest: near 0 in noise.
+
+    Args:
+        image: three axes.
+        brain: bool, its shape.
+
+    Returns:
+        float: 1 where there are no neighbours, or no two values.
+    """
+    found = []
+    for axis, size in enumerate(image.shape):
+        if size > 1:
+            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
+            both = high[1:] & high[:-1]
+            # by ranks, so that a spike does not count
+            correlation = spearmanr(_some_of(low[1:][both]), _some_of(low[:-1][both])).statistic if both.any() else 1.0
+            found.append(1.0 if np.isnan(correlation) else float(correlation))
+    return max(found, default=1.0)
+
+
+def contrast(values: np.ndarray) -> float:
+    """How far values lie apart: their interquartile range as a share of their median; 0 where that is 0."""
+    low, median, high = np.percentile(_some_of(values), [25, 50, 75])
+    return float((high - low) / median) if median > 0 else 0.0
 
 
 def likely_unit(millimetres: float, plausible: Sequence[float]) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 
 from bundle.data.volumes import read_volume
@@ -67,14 +68,37 @@ def test_a_localizer_in_the_folder_is_left_aside_and_said(tmp_path):
         ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}),
         ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "P"]}),
         ({"FrameOfReferenceUID": "1.2.3"}, {"FrameOfReferenceUID": "1.2.4"}),
+        ({"PatientID": "Ann"}, {"PatientID": "Ben"}),
+        ({"StudyInstanceUID": "1.2.3"}, {"StudyInstanceUID": "1.2.4"}),
+        ({}, {"ContrastBolusAgent": "gadolinium"}),
     ],
 )
 def test_two_volumes_in_one_series_are_never_mixed(tags, tmp_path):
     for i in range(2):
         write_series(IMAGE * (1 + i), AFFINE, tmp_path / "s", start=1 + 50 * i, **tags[i])
     text = said(tmp_path / "s")
-    assert "2 DICOM series" in text and "--series" in text and "12 axial slices" in text
+    assert "2 DICOM series" in text and "--series" in text and "12 axial slices" in text and "Ann" not in text
     assert_is_the_scan(read_volume(tmp_path / "s", series="2"), image=2 * IMAGE)
+
+
+def test_slices_of_two_persons_never_make_one_volume(tmp_path):
+    """Without UIDs, and one between the slices of the other, so that steps are equal."""
+    between = AFFINE.copy()
+    between[2, 3] += AFFINE[2, 2] / 2
+    bare = {"SeriesInstanceUID": None, "StudyInstanceUID": None}
+    write_series(IMAGE, AFFINE, tmp_path / "s", PatientID="1", **bare)
+    write_series(IMAGE, between, tmp_path / "s", start=100, PatientID="2", **bare)
+    assert "person 1" in said(tmp_path / "s") and "person 2" in said(tmp_path / "s")
+    assert_is_the_scan(read_volume(tmp_path / "s", series="1"))
+
+
+def test_a_number_of_the_series_that_is_none(tmp_path):
+    write_series(IMAGE, AFFINE, tmp_path / "s")
+    for path in (tmp_path / "s").iterdir():
+        file = pydicom.dcmread(path)
+        file["SeriesNumber"] = pydicom.DataElement("SeriesNumber", "LO", "three")
+        file.save_as(path)
+    assert_is_the_scan(read_volume(tmp_path / "s"))
 
 
 def test_series_are_chosen_by_number_uid_or_description(tmp_path):
@@ -156,9 +180,10 @@ def test_slices_without_place_or_size(tmp_path):
 
 def test_a_file_of_one_slice_lies_where_it_says_and_is_as_thick(tmp_path):
     paths = write_series(IMAGE, AFFINE, tmp_path / "s")
+    assert "more lie beside it" in said(paths[5])
     moved = AFFINE.copy()
     moved[:3, 3] = (AFFINE @ [0, 0, 5, 1])[:3]
-    volume = read_volume(paths[5])
+    volume = read_volume(paths[5].rename(tmp_path / "alone.dcm"))
     assert np.array_equal(volume[0, :, :, 0], IMAGE[:, :, 5]) and np.allclose(volume.affine, moved, atol=1e-4)
     alone = write_series(IMAGE[:, :, :1], AFFINE, tmp_path / "bare", SliceThickness=None)
     assert "has no position or thickness" in said(alone[0])
@@ -182,15 +207,36 @@ def test_a_file_that_is_cut_short_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-700])
     text = said(tmp_path / "s")
     assert str(path) in text and "cut short" in text
+    write_series(IMAGE, AFFINE, tmp_path / "long", Rows=10)
+    assert "where its header tells of" in said(tmp_path / "long")
 
 
 def test_files_that_are_no_images_do_no_harm(tmp_path):
     write_series(IMAGE, AFFINE, tmp_path / "s")
     (tmp_path / "s" / "README").write_text("no image")
     (tmp_path / "s" / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
-    assert_is_the_scan(read_volume(tmp_path / "s"))
+    volume = read_volume(tmp_path / "s")
+    assert_is_the_scan(volume)
+    assert volume.meta["read_warnings"].endswith(
+        "1 files are no images of grey values and were left out, such as README."
+    )
     (tmp_path / "empty").mkdir()
     assert "no DICOM image" in said(tmp_path / "empty")
+
+
+def test_a_mask_as_dicom_is_not_taken_for_the_scan(tmp_path):
+    write_series(IMAGE, AFFINE, tmp_path / "s")
+    path = write_frames(IMAGE > 150, AFFINE, tmp_path / "s" / "mask.dcm")
+    file = pydicom.dcmread(path)
+    file.Modality, file.SeriesInstanceUID = "SEG", "1.2.3"
+    file.save_as(path)
+    assert_is_the_scan(read_volume(tmp_path / "s"))
+
+
+def test_files_that_begin_with_their_first_tag(tmp_path):
+    for path in write_series(IMAGE, AFFINE, tmp_path / "s"):
+        path.write_bytes(path.read_bytes()[132:])
+    assert_is_the_scan(read_volume(tmp_path / "s"))
 
 
 def test_pipes_are_not_waited_for(tmp_path):
@@ -210,6 +256,10 @@ def test_many_frames_with_a_gap_or_twice_at_one_place(tmp_path):
     assert "between frame 4 of gap.dcm and frame 5" in said(gap) and "1 slices are missing" in said(gap)
     twice = write_frames(IMAGE, AFFINE, tmp_path / "twice.dcm", [*range(12), *range(12)])
     assert "lie at the same place" in said(twice)
+    file = pydicom.dcmread(gap)
+    del file.PerFrameFunctionalGroupsSequence
+    file.save_as(gap)
+    assert "gap.dcm has many frames and does not say where they lie" in said(gap)
 
 
 def test_other_modalities_are_said(tmp_path):
@@ -217,3 +267,5 @@ def test_other_modalities_are_said(tmp_path):
     assert "CT and not MR" in read_volume(tmp_path / "s").meta["read_warnings"]
     write_series(IMAGE, AFFINE, tmp_path / "inverted", PhotometricInterpretation="MONOCHROME1")
     assert "inverted" in said(tmp_path / "inverted")
+    write_series(IMAGE, AFFINE, tmp_path / "colours", PhotometricInterpretation="PALETTE COLOR")
+    assert "colours (PALETTE COLOR)" in said(tmp_path / "colours")

@@ -161,3 +161,35 @@ def test_a_skull_is_known_by_its_ring(tmp_path):
     assert int(data["brain_mask"].meta[SKULL_ON]) == 1 and "dark ring" in data["warnings"]
     stripped = load(tmp_path, np.where(radius < 0.8, image, 0).astype(np.int16), affine=affine)
     assert int(stripped["brain_mask"].meta[SKULL_ON]) == 0
+
+
+def warnings_of(image, folder):
+    return load(folder, np.asarray(image, np.float32))["warnings"]
+
+
+def test_noise_and_a_flat_brain_are_said(tmp_path):
+    random = np.random.RandomState(0)
+    assert "noise" in warnings_of(np.where(BRAIN, random.normal(100, 10, BRAIN.shape), 0), tmp_path)
+    flat = np.where(BRAIN, 100 + 1e-4 * SCAN, 0).astype(np.float32)
+    assert "nearly the same intensity" in warnings_of(flat, tmp_path)
+    spike = np.where(BRAIN, SCAN, 0).astype(np.float32)
+    spike[28, 32, 6] = 1e30
+    assert "noise" not in warnings_of(spike, tmp_path)
+
+
+def test_a_zero_that_was_shifted_is_said(tmp_path):
+    scan = np.where(BRAIN, SCAN, 0).astype(np.float32)
+    standardised = (scan - scan.mean()) / scan.std()
+    assert "z-scores" in warnings_of(standardised, tmp_path)
+    for filling in (-1, -1000):
+        assert "z-scores" not in warnings_of(np.where(BRAIN, scan, filling), tmp_path)
+
+
+def test_a_brain_without_an_inside(tmp_path):
+    shell = np.where(ndimage.binary_erosion(BRAIN, iterations=3), 0, np.where(BRAIN, SCAN, 0))
+    assert "ml" in warnings_of(shell, tmp_path)
+
+
+def test_voxels_of_an_unusual_size_are_said(tmp_path):
+    thick = load(tmp_path, np.where(BRAIN, SCAN, 0)[:, :, ::4], affine=AFFINE @ np.diag([1, 1, 4, 1]))
+    assert "3.3 x 3.3 x 26.4 mm" in thick["warnings"]
