@@ -155,7 +155,7 @@ class RunFolder:
 
     @contextmanager
     def _with_background(self) -> Iterator[None]:
-        self._background = Background(self.failed)
+        self._background = Background(self._note_failure)
         try:
             yield
         finally:
@@ -252,7 +252,14 @@ class RunFolder:
         return not self.overwrite and all(map(self.case(case).has, self.finished)) and self.has_result(case)
 
     def failed(self, case: str, error: Exception) -> None:
-        """Note that a case cannot be finished, and take away what an earlier run has left of it."""
+        """Note that a case cannot be finished, and take away what an earlier run has left of it.
+
+        What was given to :py:meth:`later` is done before, so that no files of the case are written meanwhile.
+        """
+        self.wait()
+        self._note_failure(case, error)
+
+    def _note_failure(self, case: str, error: Exception) -> None:
         image = str(self.entries[case]["image"])
         known = input_error(error)
         cause = _first_cause(error)

@@ -24,10 +24,6 @@ from bundle.errors import InputError
 # bytes by which a format is known
 _START = 2048
 
-_resample = ResampleToMatch(mode="bilinear", padding_mode="zeros")
-
-_to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
-
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
     """Refuse a volume that is not finite or has no position in space."""
@@ -126,14 +122,16 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
 
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
-    return cast(MetaTensor, _to_lps(read_volume(path, series=series)))
+    # transforms keep notes about themselves, and files are read by several threads: each time its own
+    turn = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+    return cast(MetaTensor, turn(read_volume(path, series=series)))
 
 
 def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
     """A volume on the grid of another one, by the headers of both; 0 where it ends, itself where it lies there."""
     if volume.shape == image.shape and _corner_distance(volume, image) < 1e-3:
         return volume
-    moved = cast(MetaTensor, _resample(volume, img_dst=image))
+    moved = cast(MetaTensor, ResampleToMatch(mode="bilinear", padding_mode="zeros")(volume, img_dst=image))
     moved.meta["filename_or_obj"] = volume.meta["filename_or_obj"]
     return moved
 

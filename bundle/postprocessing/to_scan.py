@@ -60,6 +60,6 @@ class InvertLinearlyd(Invertd):
             )
             d[key] = reference
         own = copy(self)
-        own.transform = Compose([copy(one) for one in Compose(self.transform).flatten().transforms])
+        own.transform = Compose([copy(one) for one in self.transform.flatten().transforms])
         inverted = Invertd.__call__(own, d)
         return {**inverted, **{key: data[key] for key in set(self.orig_keys)}}

