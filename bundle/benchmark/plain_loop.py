@@ -56,10 +56,10 @@ def plain_loop(model: IterMaskNet, image: Tensor, detail: Tensor, window: tuple[
         if stopped.all():
             break
         mask = shrunk
-    score = None
+    score = probability = None
     if model.judge is not None:
         probability = network(model.judge, torch.cat([image, reconstruction], dim=1)).sigmoid()
         scored = (model.contrast, model.score_sigma, model.score_limit, model.score)
         score = lesion_score(probability, image, brain, *scored)
     last = reconstruction_error(image, reconstruction, model.contrast) * brain
-    return VolumeResult(result.float(), last, reconstruction, hidden, error, score)
+    return VolumeResult(result.float(), last, reconstruction, hidden, error, score, probability)

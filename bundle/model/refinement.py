@@ -50,6 +50,7 @@ class VolumeResult(NamedTuple):
         hidden_iterations: for how many iterations each pixel was hidden.
         initial_error: the error of the initial network within the brain.
         score: of :py:func:`bundle.model.lesion_score.lesion_score`; None from a model without a judge.
+        probability: of a lesion, by the judge, 0 outside the brain; None from a model without one.
     """
 
     refined_mask: Tensor
@@ -58,6 +59,7 @@ class VolumeResult(NamedTuple):
     hidden_iterations: Tensor
     initial_error: Tensor
     score: Optional[Tensor]
+    probability: Optional[Tensor]
 
 
 def start_mask(error: Tensor, brain_mask: Tensor, fraction: float) -> Tensor:
@@ -216,10 +218,13 @@ class IterMaskNet(nn.Module):
             batch_size=batch_size,
         )
         score: Optional[Tensor] = None
+        probability: Optional[Tensor] = None
         if self.judge is not None:
             pairs = zip(image.split(batch_size), found.reconstruction.split(batch_size))
+            judged = [self.lesion_probability(part, reconstruction) for part, reconstruction in pairs]
+            probability = torch.cat(judged) * brain_mask
             score = lesion_score(
-                torch.cat([self.lesion_probability(part, reconstruction) for part, reconstruction in pairs]),
+                probability,
                 image,
                 brain_mask,
                 self.contrast,
@@ -234,6 +239,7 @@ class IterMaskNet(nn.Module):
             found.hidden_iterations.float(),
             found.initial_error,
             score,
+            probability,
         )
 
     @torch.jit.export

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from bundle.errors import InputError
 from bundle.model.checkpoint import ModelLoader
 from bundle.model.contrast import lesion_contrast
-from bundle.model.inferer import IterativeMaskInferer
-from bundle.model.lesion_score import lesion_score, score_kind
+from bundle.model.lesion_score import score_kind
 from bundle.model.refinement import IterMaskNet
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -84,8 +83,7 @@ def _for_contrast(network: IterMaskNet, modality: str) -> IterMaskNet:
     model = copy.deepcopy(network)
     model.contrast = lesion_contrast(modality)
     model.card |= {"modality": modality, "contrast": model.contrast, "score": score_kind(modality)}
-    # the probabilities are what is put together
-    model.score = "probability"
+    model.score = model.card["score"]
     return model
 
 
@@ -121,24 +119,15 @@ class TogetherInferer(Inferer):
     """Find lesions in a scan by all contrasts that there are of it.
 
     Args:
-        batch_size: see :py:class:`IterativeMaskInferer`, which is used for each contrast.
-        seed: the same.
-        crop_multiple: the same.
-        cpu_precision: the same.
+        lead: inferer for the leading contrast.
+        others: inferer for the others.
         shares: see :py:func:`together`.
         doubt: the same.
     """
 
-    def __init__(
-        self,
-        batch_size: int,
-        seed: int,
-        crop_multiple: int | None,
-        cpu_precision: str,
-        shares: Mapping[str, float],
-        doubt: float,
-    ) -> None:
-        self.one = IterativeMaskInferer(batch_size, seed, crop_multiple, cpu_precision)
+    def __init__(self, lead: Inferer, others: Inferer, shares: Mapping[str, float], doubt: float) -> None:
+        self.lead = lead
+        self.others = others
         self.shares = dict(shares)
         self.doubt = doubt
 
@@ -152,38 +141,29 @@ class TogetherInferer(Inferer):
     ) -> dict[str, Any]:
         """
         Args:
-            inputs: 1 x 1 x H x W x D, the leading contrast, see :py:class:`IterativeMaskInferer`.
+            inputs: 1 x 1 x H x W x D, the leading contrast, see :py:class:`bundle.model.inferer.IterativeMaskInferer`.
             network: the models.
             contrasts: further ones by name, of the same shape.
 
         Returns:
-            dict: that of :py:class:`IterativeMaskInferer` for the leading contrast, but for ``score``, which is made
-            from the probability of all together, and ``seconds``, which are of all; with further contrasts
-            ``probability``, the shape of ``inputs``.
+            dict: what ``lead`` gives, but for ``seconds``, which are of all. With further contrasts
+            ``joint_probability``, of all together, the shape of ``inputs``; where the leading model scores by
+            probability, it is the ``score`` too.
         """
-        lead = network.lead
-        found = self.one(inputs, lead)
-        volumes = {network.leading: convert_to_tensor(inputs, track_meta=False)}
-        probabilities = {network.leading: convert_to_tensor(found["score"], track_meta=False)}
-        for name, volume in (contrasts or {}).items():
-            volumes[name] = convert_to_tensor(volume, track_meta=False).to(inputs.device)
-            other = self.one(volumes[name], network.networks[name])  # type: ignore[arg-type]
-            probabilities[name] = convert_to_tensor(other["score"], track_meta=False)
+        found = self.lead(inputs, network.lead)
+        if not contrasts:
+            return found
+        volumes = {network.leading: inputs, **contrasts}
+        probabilities = {network.leading: found["probability"]}
+        for name, volume in contrasts.items():
+            other = self.others(volume.to(inputs.device), network.networks[name])
+            probabilities[name] = other["probability"]
             found["refinement"]["seconds"] = found["refinement"]["seconds"] + other["refinement"]["seconds"]
-        probability = probabilities[network.leading]
-        if contrasts:
-            seen = {name: volume > BACKGROUND for name, volume in volumes.items()}
-            probability = together(probabilities, seen, self.shares, self.doubt)
-            found["probability"] = convert_to_dst_type(probability, inputs)[0]
-        image = volumes[network.leading][0].movedim(-1, 0)
-        score = lesion_score(
-            probability[0].movedim(-1, 0),
-            image,
-            image > BACKGROUND,
-            lead.contrast,
-            lead.score_sigma,
-            lead.score_limit,
-            lead.card["score"],
-        )
-        found["score"] = convert_to_dst_type(score.movedim(0, -1)[None], inputs)[0]
-        return found
+        plain = {name: convert_to_tensor(volume, track_meta=False) for name, volume in probabilities.items()}
+        seen = {
+            name: convert_to_tensor(volume, track_meta=False).to(inputs.device) > BACKGROUND
+            for name, volume in volumes.items()
+        }
+        joint = convert_to_dst_type(together(plain, seen, self.shares, self.doubt), inputs)[0]
+        by_probability = {"score": joint} if network.lead.score == "probability" else {}
+        return {**found, "joint_probability": joint, **by_probability}

@@ -17,8 +17,8 @@ from bundle.preprocessing.modality import ContrastCheckd
 
 # what every reader of a mask from several contrasts has to know
 TOGETHER_NOTE = (
-    "Several contrasts were used together, which was measured on gliomas of one collection alone, and lost small "
-    "lesions (docs/results.md): compare with the mask from FLAIR alone."
+    "Several contrasts were used together, which was measured on gliomas of one collection alone (docs/results.md): "
+    "compare with the mask from FLAIR alone."
 )
 
 

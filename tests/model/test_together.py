@@ -13,7 +13,6 @@ from bundle.model import (
     lesion_contrast,
     together,
 )
-from bundle.model.lesion_score import lesion_score
 from bundle.preprocessing.intensities import BACKGROUND
 from tests.flows import REFINEMENT
 
@@ -78,23 +77,32 @@ def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
     models = ContrastNetworks(single, "flair", {"flair": "", "t1": ""})
     # another judge for T1, of higher probabilities
     torch.nn.init.constant_([*models.networks["t1"].judge.parameters()][-1], 3.0)
-    inferer, image, other = TogetherInferer(4, 0, 4, "float32", SHARES, 1e-4), volume(1), volume(2)
+    search, image, other = IterativeMaskInferer(4, 0, 4, "float32"), volume(1), volume(2)
+    inferer = TogetherInferer(search, search, SHARES, 1e-4)
     other[..., :8, :, :] = BACKGROUND
     with torch.no_grad():
-        alone = IterativeMaskInferer(4, 0, 4, "float32")(image, single)
+        alone = search(image, single)
         same = inferer(image, models, contrasts={})
         both = inferer(image, models, contrasts={"t1": other})
         flair, t1 = (
-            IterativeMaskInferer(4, 0, 4, "float32")(one, models.networks[name])["score"]
-            for name, one in (("flair", image), ("t1", other))
+            search(one, models.networks[name])["probability"] for name, one in (("flair", image), ("t1", other))
         )
-    assert torch.allclose(same["score"], alone["score"], atol=1e-6) and "probability" not in same
+    assert torch.equal(same["score"], alone["score"]) and "joint_probability" not in same
     seen = {"flair": image > BACKGROUND, "t1": other > BACKGROUND}
     expected = together({"flair": flair, "t1": t1}, seen, SHARES, 1e-4)
-    assert torch.allclose(both["probability"], expected)
-    assert torch.allclose(both["probability"][..., :8, :, :], flair[..., :8, :, :], atol=1e-3)
-    slices = image[0].movedim(-1, 0)
-    score = lesion_score(
-        expected[0].movedim(-1, 0), slices, slices > BACKGROUND, "bright", 0.8, 4.0, "intensity"
-    ).movedim(0, -1)[None]
-    assert torch.allclose(both["score"], score, atol=1e-6) and not torch.allclose(score, alone["score"], atol=1e-3)
+    assert torch.allclose(both["joint_probability"], expected) and not torch.allclose(expected, flair, atol=1e-3)
+    assert torch.allclose(both["joint_probability"][..., :8, :, :], flair[..., :8, :, :], atol=1e-3)
+    # the leading contrast decides by its own score, see SurestMaskd
+    assert torch.equal(both["score"], alone["score"])
+
+
+def test_the_joint_probability_is_the_score_where_that_is_a_probability():
+    models = ContrastNetworks(network(), "t1", {"t1": "", "t1ce": ""})
+    models.lead.score = "probability"
+    search = IterativeMaskInferer(4, 0, 4, "float32")
+    with torch.no_grad():
+        found = TogetherInferer(search, search, {"t1": 1.0, "t1ce": 1.0}, 1e-4)(
+            volume(1), models, contrasts={"t1ce": volume(2)}
+        )
+    assert torch.equal(found["score"], found["joint_probability"])
+    assert not torch.allclose(found["score"], found["probability"], atol=1e-4)

@@ -15,18 +15,23 @@ SCORE[LESION], SCORE[FALSE] = 1.0, 0.5
 PROBABILITY[LESION], PROBABILITY[FALSE] = 0.8, 0.1
 
 
-def marked(score: str = "intensity", **refinement) -> tuple[np.ndarray, dict]:
-    image = MetaTensor(torch.zeros(1, *SCORE.shape), affine=np.eye(4))
-    image[:, :1] = BACKGROUND
+MARKED = np.zeros(SCORE.shape, np.float32)
+MARKED[LESION] = 1
+IMAGE = MetaTensor(torch.from_numpy(np.where(MARKED > 0, 2.0, 0.0).astype(np.float32))[None], affine=np.eye(4))
+IMAGE[:, :1] = BACKGROUND
+
+
+def marked(score: str = "intensity", together_ml: tuple = (0.0, 0.1), **refinement) -> tuple[np.ndarray, dict]:
+    """What leads marks the lesion, 0.108 ml, and what is false."""
     data = {
-        "image": image,
-        "pred": MetaTensor(torch.zeros(1, *SCORE.shape), affine=np.eye(4)),
+        "image": IMAGE,
+        "pred": MetaTensor(torch.from_numpy(MARKED)[None], affine=np.eye(4)),
         "score": torch.from_numpy(SCORE)[None],
-        "probability": torch.from_numpy(PROBABILITY)[None],
-        "refinement": {"lesion_threshold": 0.1, **refinement},
+        "joint_probability": torch.from_numpy(PROBABILITY)[None],
+        "refinement": {"lesion_threshold": 0.1, "volume_threshold": 0.4, **refinement},
     }
-    found = SurestMaskd("pred", score, 0.1, SEARCH)(data)
-    return np.asarray(found["pred"][0]) > 0, found["refinement"]
+    found = SurestMaskd("pred", "bright", score, 0.8, 4.0, 1, 0.1, SEARCH, together_ml)(data)
+    return np.asarray(found["pred"][0]) > 0, {**found["refinement"], "score": np.asarray(found["score"][0])}
 
 
 def test_expected_dice_is_twice_the_overlap_by_both_sizes():
@@ -37,11 +42,25 @@ def test_expected_dice_is_twice_the_overlap_by_both_sizes():
 
 def test_what_other_contrasts_deny_is_not_marked():
     mask, refinement = marked(threshold_range=[0.2, 0.4], uncertain_ml=[1.0, 2.0])
-    assert np.array_equal(mask, SCORE == 1.0)
+    assert refinement["together_share"] == 1 and mask[LESION].mean() > 0.5 and not mask[FALSE].any()
     # of the mask that is replaced
     assert not {"threshold_range", "uncertain_ml"} & set(refinement)
-    assert 0.5 <= refinement["volume_threshold"] < 1.0
-    assert refinement["expected_dice"] == pytest.approx(expected_dice(SCORE == 1.0, PROBABILITY), rel=1e-5)
+    assert np.array_equal(mask, refinement["score"] > refinement["volume_threshold"])
+    assert 0.5 < refinement["expected_dice"] < 1
+
+
+def test_the_leading_contrast_alone_decides_about_small_lesions():
+    mask, refinement = marked(together_ml=(0.2, 0.3), threshold_range=[0.2, 0.4])
+    assert np.array_equal(mask, MARKED > 0) and np.array_equal(refinement["score"], SCORE)
+    assert refinement["together_share"] == 0 and refinement["volume_threshold"] == 0.4
+    assert refinement["threshold_range"] == [0.2, 0.4] and "expected_dice" not in refinement
+
+
+def test_between_small_and_large_both_scores_count():
+    whole, half = marked()[1], marked(together_ml=(0.058, 0.158))[1]
+    assert half["together_share"] == pytest.approx(0.5)
+    assert half["volume_threshold"] == pytest.approx((0.4 * whole["volume_threshold"]) ** 0.5)
+    assert np.allclose(half["score"], (SCORE * whole["score"]) ** 0.5, atol=1e-6)
 
 
 def test_what_other_contrasts_confirm_is_marked():
@@ -51,7 +70,7 @@ def test_what_other_contrasts_confirm_is_marked():
 
 def test_the_probability_alone_stands():
     mask, after = marked("probability")
-    assert not mask.any() and "expected_dice" not in after
+    assert np.array_equal(mask, MARKED > 0) and "expected_dice" not in after
 
 
 def test_nothing_above_the_lowest_threshold_leaves_it():
