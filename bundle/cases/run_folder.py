@@ -30,8 +30,20 @@ logger = logging.getLogger(__name__)
 REPORT, TABLE, ERRORS = "report.html", "volumes.csv", "errors.log"
 EVALUATION = ("cases.csv", "summary.json")
 
+# what stands at the beginning of these files; others of the same name are somebody else's
+OWN = {
+    REPORT: "IterMask",
+    TABLE: "case,image,status",
+    ERRORS: "Unexpected errors of a run of IterMask",
+    EVALUATION[0]: "dice",
+    EVALUATION[1]: "dice",
+}
+
 # what shards leave
 OF_SHARDS = ("report_shard_*.html", "volumes_shard_*.csv", "errors_shard_*.log", ".shard_*.lock")
+
+# bytes of a file in which these words are looked for
+_BEGINNING = 8192
 
 # bytes of a case's name: file systems take 255, of which the endings of its files need 30
 LONGEST_NAME = 200
@@ -119,10 +131,25 @@ class RunFolder:
         path = self.path / name
         return path.with_stem(f"{path.stem}_shard_{self.shard.replace('/', '_of_')}") if self.shard else path
 
+    def _refuse_files_of_others(self) -> None:
+        """Refuse to replace files that bear the names of ours and that no run has written.
+
+        Raises:
+            InputError: naming the first.
+        """
+        for name, words in OWN.items():
+            path = self.path / name
+            if path.is_file() and words.encode() not in path.read_bytes()[:_BEGINNING]:
+                raise InputError(
+                    f"{path}: no run has written this file, and one would replace it; move it away, or choose another "
+                    "--output_dir."
+                )
+
     @contextmanager
     def _held(self) -> Iterator[None]:
         """The folder, for a run that nobody disturbs; for a shard, beside the other shards."""
         with only_user(self.path, shared=bool(self.shard)):
+            self._refuse_files_of_others()
             if not self.shard:
                 for pattern in (REPORT, TABLE, ERRORS, *EVALUATION, *OF_SHARDS):
                     for path in self.path.glob(pattern):
@@ -211,12 +238,15 @@ class RunFolder:
         with_folders = ("_".join([*parents[-depth:], wish]) for depth in range(1, len(parents) + 1))
         names = (*map(_shortened, with_folders), *(f"{wish}_{number}" for number in range(2, len(taken) + 100)))
         name = next(name for name in names if name not in taken and self._is_free(name, entry))
-        logger.warning(f"{self.path / wish} holds the results of another scan; those of {entry['image']} go to {name}.")
+        what = "holds the results of another scan" if (self.path / wish).is_dir() else "is a file"
+        logger.warning(f"{self.path / wish} {what}; the results of {entry['image']} go to {name}.")
         return name
 
     def _is_free(self, name: str, entry: Mapping[str, Any]) -> bool:
-        """Whether a folder holds no result, or one of that very scan, be it under another path."""
+        """Whether there is no such file, and a folder holds no result or one of that very scan, under any path."""
         case = CaseFolder(self.path / entry.get("subfolder", "") / name)
+        if case.path.exists() and not case.path.is_dir():
+            return False
         if not case.has("statistics"):
             return True
         try:
@@ -268,6 +298,8 @@ class RunFolder:
         try:
             if known is None:
                 with (self.file(ERRORS)).open("a", errors="backslashreplace") as log:
+                    if not log.tell():
+                        log.write(f"{OWN[ERRORS]}2\n\n")
                     log.write(f"{image}\n{''.join(traceback.format_exception(error))}\n")
             # pictures may have failed after the results of this run were written
             if not self.has_result(case):

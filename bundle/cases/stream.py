@@ -12,6 +12,7 @@ from monai.data import IterableDataset, MetaTensor, list_data_collate
 from tqdm import tqdm
 
 from bundle.cases.run_folder import RunFolder
+from bundle.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ class VolumeStream(IterableDataset):
     Of several processes each takes its share.
 
     Args:
-        data: one dictionary per volume, with "case" and "image"; its ``passed_over``, where it has that, are sentences
-            about files that were not taken for scans.
+        data: one dictionary per volume, with "case" and "image", and "fault", a sentence, where it cannot be used; its
+            ``passed_over``, where it has that, are sentences about files that were not taken for scans.
         transform: of such a dictionary.
         run_folder: which knows what is finished, and is told what failed.
         progress: whether to show a progress bar over the volumes.
@@ -49,6 +50,8 @@ class VolumeStream(IterableDataset):
         for entry in bar:
             bar.set_postfix_str(entry["case"])
             try:
+                if "fault" in entry:
+                    raise InputError(entry["fault"])
                 if self.run_folder.is_finished(entry["case"]):
                     finished += 1
                     continue

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
 
 
-NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score")
+# and of what a run leaves beside a mask
+NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score", "coil_field")
 
 
 # what a datalist names of a volume

@@ -90,15 +90,21 @@ def _mask_by_pattern(image: Path, name: BidsName | None, pattern: str) -> str:
 
 
 def _described(image: str, brain_mask_pattern: str, of_study: bool, derived: DerivedBrainMasks) -> dict[str, Any]:
-    """The entry of a scan: its brain mask, and where its results belong when it is part of a study in BIDS."""
+    """The entry of a scan: its brain mask, and where its results belong when it is part of a study in BIDS.
+
+    What is wrong with the brain mask of one scan is its ``fault``, which ends no other.
+    """
     path, name = Path(image), bids_name(stem_of(image))
     entry: dict[str, Any] = {"image": image}
     in_study = name if of_study and name is not None and study_of(path, name) is not None else None
     mask = None
-    if brain_mask_pattern:
-        mask = _mask_by_pattern(path, name, brain_mask_pattern)
-    elif in_study is not None:
-        mask = derived.of(path, in_study)
+    try:
+        if brain_mask_pattern:
+            mask = _mask_by_pattern(path, name, brain_mask_pattern)
+        elif in_study is not None:
+            mask = derived.of(path, in_study)
+    except InputError as error:
+        entry["fault"] = str(error)
     if mask is not None:
         entry["brain_mask"] = mask
     if in_study is not None:
@@ -171,6 +177,9 @@ class InferenceData:
         also = {key: value for key, value in also.items() if value}
         derived = DerivedBrainMasks()
         entries = [{**_described(path, pattern, folder, derived), **also} for path, folder in scans.items()]
+        faults = [entry["fault"] for entry in entries if "fault" in entry]
+        if faults and len(faults) == len(entries):
+            raise InputError(faults[0])
         used = {entry["brain_mask"] for entry in entries if "brain_mask" in entry}
         for source, taken in folders.items():
             self.passed_over += passed_over(Path(source), taken | used)

@@ -101,6 +101,40 @@ def test_any_fault_of_a_volume_is_its_own(tmp_path):
     assert "Traceback" in log.read_text() and "at fault" not in log.read_text()
 
 
+def test_files_of_others_are_never_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("report.html", "volumes.csv", "errors.log", "cases.csv", "summary.json"):
+        path = tmp_path / "out" / name
+        path.write_text("of the user")
+        with pytest.raises(InputError, match=f"{name}: no run has written this file"), run_folder(tmp_path).opened():
+            pass
+        assert path.read_text() == "of the user"
+        path.unlink()
+    # what a run leaves is its own
+    run = run_folder(tmp_path)
+    with run.opened():
+        run.claim([scan(tmp_path, "a")])
+        run.failed("a", ZeroDivisionError())
+    with run_folder(tmp_path).opened():
+        assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_file_in_the_place_of_a_case_stays(tmp_path, caplog):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("of the user")
+    entry = scan(tmp_path / "scans", "a")
+    assert done_by(run_folder(tmp_path), [entry]) == ["scans_a"]
+    assert (tmp_path / "out" / "a").read_text() == "of the user" and "a is a file" in caplog.text
+    assert done_by(run_folder(tmp_path), [entry]) == []
+
+
+def test_a_case_with_a_known_fault_ends_no_other(tmp_path):
+    run = run_folder(tmp_path)
+    faulty = {**scan(tmp_path, "b"), "fault": "b.nii.gz: no brain mask; give one."}
+    assert done_by(run, [scan(tmp_path, "a"), faulty]) == ["a"]
+    assert [failure.sentence for failure in run.failures] == ["b.nii.gz: no brain mask; give one."]
+
+
 def test_results_of_before_do_not_stay_where_a_case_now_fails(tmp_path):
     entry = scan(tmp_path, "a")
     done_by(run_folder(tmp_path), [entry])
@@ -133,15 +167,15 @@ with RunFolder(sys.argv[1]).opened():
     time.sleep(600)
 """
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("of an earlier run")
+    (tmp_path / "out" / "report.html").write_text("IterMask of an earlier run")
     other = Program("-c", program, str(tmp_path / "out"), str(tmp_path / "begun"))
     try:
         while not (tmp_path / "begun").exists():
             assert other.is_running() and time.sleep(0.01) is None
-        (tmp_path / "out" / "report.html").write_text("of that run")
+        (tmp_path / "out" / "report.html").write_text("IterMask of that run")
         with pytest.raises(InputError, match="another run is writing there"), run_folder(tmp_path).opened():
             pass
-        assert (tmp_path / "out" / "report.html").read_text() == "of that run"
+        assert (tmp_path / "out" / "report.html").read_text() == "IterMask of that run"
     finally:
         other.kill()
     # nothing has to be cleared away after a kill

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bundle.cases import RunFolder
+from bundle.cases.case import FILES
 from bundle.data.case_names import LONGEST_NAME, case_names
 from bundle.data.scans import inference_data
 
@@ -32,6 +33,11 @@ def test_a_link_gives_its_own_name(tmp_path):
     assert cases(tmp_path / "study") == {"patient_7.nii.gz": "patient_7", "patient_8.nii.gz": "patient_8"}
     (tmp_path / "linked").symlink_to(tmp_path / "study")
     assert set(cases(tmp_path / "linked").values()) == {"patient_7", "patient_8"}
+
+
+def test_what_a_run_has_written_is_no_scan(tmp_path):
+    results = [f"results/a/a_{ending}" for ending in FILES.values()]
+    assert cases(tmp_path, "a.nii.gz", *results) == {"a.nii.gz": "a"}
 
 
 def test_two_endings_of_one_name_are_two_cases(tmp_path):
