@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ class CaseFolder:
 
         Args:
             volumes: name (of ``VOLUMES``), volume in the grid of the scan and the type that is written, of one after
-                the other: the next is asked for when the one before is written.
+                the other: the next is asked for while the one before is written.
             statistics: plain data.
             header: of the scan, see :py:func:`nifti_like`.
         """
@@ -164,9 +165,17 @@ class CaseFolder:
         try:
             unfinished.path.mkdir(parents=True)
             kinds = []
-            for name, volume, dtype in volumes:
-                nib.save(nifti_like(volume, np.dtype(dtype), header), unfinished.file(name))
-                kinds.append(name)
+            # one volume is packed while the next one is brought to the grid of the scan
+            with ThreadPoolExecutor(1) as packing:
+                packed: Future | None = None
+                for name, volume, dtype in volumes:
+                    image = nifti_like(volume, np.dtype(dtype), header)
+                    if packed is not None:
+                        packed.result()
+                    packed = packing.submit(nib.save, image, unfinished.file(name))
+                    kinds.append(name)
+            if packed is not None:
+                packed.result()
             unfinished.file("statistics").write_text(json.dumps(statistics, indent=4) + "\n")
             # the old statistics go first and the new ones come last: where there are some, the rest is theirs
             self.clear()

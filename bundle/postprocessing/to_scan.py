@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.config import KeysCollection
@@ -60,6 +60,6 @@ class InvertLinearlyd(Invertd):
             )
             d[key] = reference
         own = copy(self)
-        own.transform = Compose([copy(one) for one in self.transform.flatten().transforms])
+        own.transform = Compose([copy(one) for one in cast(Compose, self.transform).flatten().transforms])
         inverted = Invertd.__call__(own, d)
         return {**inverted, **{key: data[key] for key in set(self.orig_keys)}}
