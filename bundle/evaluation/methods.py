@@ -95,9 +95,14 @@ def judged_score(case: Case) -> np.ndarray:
     return case.score
 
 
+def cleaned_plain(case: Case) -> np.ndarray:
+    """The plain map, smoothed: distance from the median of the brain in interquartile ranges."""
+    return median_of_neighbours(smoothed(robust_normalised(case)))
+
+
 CLEANED_PLAIN = Method(
     "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
-    lambda case: median_of_neighbours(smoothed(robust_normalised(case))),
+    cleaned_plain,
     as_delivered,
 )
 
@@ -117,7 +122,9 @@ PLAIN = (
     Method("plain: equalised, 3D median, small components removed", equalised, without_small_components),
     CLEANED_PLAIN,
     CLEANED_PLAIN_BY_SLICE,
-    Method("plain: the same at the sharpest edge of each volume, cleaned", plain_at_sharpest_edge),
+    Method("plain: of the whole volume, dark in the place of bright", lambda case: -cleaned_plain(case), as_delivered),
+    Method("plain: of the whole volume, dark or bright", lambda case: abs(cleaned_plain(case)), as_delivered),
+    Method("plain: of each slice, at the sharpest edge of each volume, cleaned", plain_at_sharpest_edge),
 )
 
 

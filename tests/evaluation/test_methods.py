@@ -1,4 +1,7 @@
-from bundle.evaluation.methods import plain_at_sharpest_edge
+import numpy as np
+
+from bundle.evaluation.comparison import mask_scores
+from bundle.evaluation.methods import CLEANED_PLAIN, PLAIN, plain_at_sharpest_edge
 from tests.evaluation.simulated_cases import case
 
 
@@ -7,3 +10,16 @@ def test_a_plain_threshold_follows_the_edge_of_each_volume():
     for one in (dim, bright):
         mask = plain_at_sharpest_edge(one)
         assert 2 * (mask & one.label).sum() / (mask.sum() + one.label.sum()) > 0.6
+
+
+def test_plain_thresholds_find_dark_lesions_where_lesions_are_dark():
+    one = case(1, shift=80)
+    dark = one._replace(image=np.where(one.brain, one.image.max() + 1 - one.image, 0))
+    found = {}
+    for method in PLAIN:
+        if method.name.startswith("plain: of the whole volume") or method is CLEANED_PLAIN:
+            values = method.values(dark)
+            masks = (method.mask(values, t, dark) for t in np.quantile(values[dark.brain], [0.9, 0.95, 0.98]))
+            found[method.name] = max(mask_scores(mask, dark)["dice"] for mask in masks)
+    of_dark, of_both = (name for name in found if name != CLEANED_PLAIN.name)
+    assert found[CLEANED_PLAIN.name] < 0.1 and found[of_dark] > 0.6 and found[of_both] > 0.6
