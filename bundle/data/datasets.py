@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from monai.data import Dataset, PersistentDataset, pickle_hashing
+from monai.transforms import Transform
+from monai.transforms.inverse import TraceableTransform
 from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
@@ -22,6 +24,22 @@ logger = logging.getLogger(__name__)
 def _stamped_hash(entry: Mapping[str, Any]) -> bytes:
     """A name for a volume that changes when one of its files does."""
     return pickle_hashing({key: [str(path), stamps(path)] for key, path in entry.items()})
+
+
+def ready_for_threads(part: Any) -> None:
+    """Let MONAI's transforms make the note that each makes of itself when it is first used.
+
+    Two threads that make it at once can lose it, and one of them fails.
+
+    Args:
+        part: a transform, with those that it is made of, or several in a list or a dictionary.
+    """
+    if isinstance(part, TraceableTransform):
+        _ = part.tracing
+    if isinstance(part, Transform):
+        part = vars(part)
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ():
+        ready_for_threads(inner)
 
 
 class SliceDataset(Dataset):
@@ -76,6 +94,7 @@ class SliceDataset(Dataset):
             image = torch.as_tensor(volume["image"])
             return {key: torch.as_tensor(volume[key]) if key in volume else torch.zeros_like(image) for key in keys}
 
+        ready_for_threads(transform)
         with ThreadPool(max(1, num_workers)) as pool:
             loaded = list(tqdm(pool.imap(load, range(len(volumes))), "Preparing", len(volumes), unit="volume"))
         faults = [str(volume) for volume in loaded if isinstance(volume, InputError)]

