@@ -3,6 +3,7 @@
 
 from bundle.benchmark.benchmark import Benchmark
 from bundle.benchmark.plain_loop import plain_loop
+from bundle.benchmark.training import TrainingSpeed
 from bundle.benchmark.volume import volume_of
 
-__all__ = ["Benchmark", "plain_loop", "volume_of"]
+__all__ = ["Benchmark", "TrainingSpeed", "plain_loop", "volume_of"]

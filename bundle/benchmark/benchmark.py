@@ -21,6 +21,7 @@ from bundle import __version__
 from bundle.benchmark.measuring import Clock, Measured, convolutions_seconds, measured, product_gflops
 from bundle.benchmark.plain_loop import plain_loop
 from bundle.benchmark.stations import time_stations
+from bundle.benchmark.training import TrainingSpeed
 from bundle.cases import RunFolder
 from bundle.evaluation.overlap import ratio
 from bundle.files import write_whole
@@ -78,6 +79,7 @@ class Benchmark:
         weights: the file of its weights.
         run_folder: where the results of the whole scan go; tables go beside them.
         repeats: how often each way is timed; the fastest counts.
+        training: of the same slices, as if they were healthy.
     """
 
     def __init__(
@@ -90,8 +92,10 @@ class Benchmark:
         weights: str,
         run_folder: RunFolder,
         repeats: int,
+        training: TrainingSpeed,
     ) -> None:
         self.entry = entry
+        self.training = training
         self.before, self.after = before, after
         self.inferer = inferer
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
@@ -101,9 +105,10 @@ class Benchmark:
         self.repeats = repeats
 
     def run(self) -> None:
-        """Measure, print the tables, and write them (``benchmark.md``, ``benchmark.json``, two of CSV)."""
+        """Measure, print the tables, and write them (``benchmark.md``, ``benchmark.json``, three of CSV)."""
         with self.run_folder.opened():
             table, gflops = self.compare()
+            learning = self.training.compare(self._slices())
             seconds = time_stations(
                 self.entry, self.before, self.inferer, self.network, self.after, self.run_folder, self.device
             )
@@ -112,13 +117,19 @@ class Benchmark:
             stations["share"] = stations["seconds"] / sum(seconds.values())
             facts = {**self.facts(), **gflops}
             text = "\n".join(
-                (*(f"* {name}: {value}" for name, value in facts.items()), "", markdown(table), "", markdown(stations))
+                (
+                    *(f"* {name}: {value}" for name, value in facts.items()),
+                    "",
+                    "\n\n".join(map(markdown, (table, stations, learning))),
+                )
             )
             folder = self.run_folder.path
             write_whole(folder / "benchmark.md", text + "\n")
             write_whole(folder / "ways.csv", table.to_csv(index=False))
             write_whole(folder / "stations.csv", stations.to_csv(index=False))
+            write_whole(folder / "training.csv", learning.to_csv(index=False))
             both = {"facts": facts, "ways": table.to_dict("records"), "stations": seconds}
+            both["training"] = learning.to_dict("records")
             write_whole(folder / "benchmark.json", json.dumps(both, indent=4) + "\n")
             print(f"\n{text}\n\nTables: {folder.resolve()}")
 
@@ -136,11 +147,18 @@ class Benchmark:
             "repeats": self.repeats,
         }
 
-    def compare(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """One row per way, the first is the plain loop; and the arithmetic per second of this computer."""
+    def _slices(self) -> Tensor:
+        """Those of the volume, D x 1 x H x W, as the networks see them."""
         steps = [step for transforms in self.before.values() for step in transforms]
-        volume = Compose(steps)(dict(self.entry))["image"].as_tensor().to(self.device)
-        slices = volume.movedim(-1, 0)
+        return Compose(steps)(dict(self.entry))["image"].as_tensor().to(self.device).movedim(-1, 0)
+
+    def compare(self) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """One row per way, and the arithmetic per second of this computer.
+
+        The first way is the plain loop, the second is the same in the window around the brain: what the masks of the
+        others owe to that window, and what to their arithmetic.
+        """
+        slices = self._slices()
         window = brain_window(slices > BACKGROUND, self.inferer.crop_multiple)
         detail = high_frequency(slices, self.network.radius)
         on_cpu = self.device.type == "cpu"
@@ -152,14 +170,25 @@ class Benchmark:
         gflop = counter.get_total_flops() / 1e9
         share = slices[0].numel() / one[0, 0].numel()
 
+        part: tuple[EllipsisType | slice, ...] = (..., *window)
+
         def plain() -> VolumeResult:
             return plain_loop(self.network, slices, detail, window, self.inferer.seed)
 
+        def in_window() -> VolumeResult:
+            everywhere = (slice(None), slice(None))
+            return plain_loop(self.network, slices[part], detail[part], everywhere, self.inferer.seed)
+
         with torch.no_grad():
             took, clock = self._measured(plain, self.network)
-            rows = [self._row("plain loop, float32", took, clock, len(slices), took, gflop * share, None)]
+            inner, inner_clock = self._measured(in_window, self.network)
+            masks = self._marked(took.result)[part], self._marked(inner.result)
+            rows = [
+                self._row("plain loop, float32", took, clock, len(slices), took, gflop * share, masks[0], masks),
+                self._row("the same in the window", inner, inner_clock, len(slices), took, gflop, masks[1], masks),
+            ]
             for way in ways(default, on_cpu):
-                rows.append(self._of_way(way, slices, detail, window, took, gflop))
+                rows.append(self._of_way(way, slices[part], detail[part], took, gflop, masks))
             peak = product_gflops(dtype, self.device)
             net = for_inference(self.network, dtype).refiner if on_cpu else self.network.refiner
             batch = one.expand(default.batch_size, -1, -1, -1).contiguous()
@@ -169,15 +198,13 @@ class Benchmark:
             "GFLOP of one slice in one network": round(gflop, 3),
             f"GFLOP per second of a matrix product, {str(dtype)[6:]}": round(peak),
             "GFLOP per second of the convolutions alone": round(gflop * default.batch_size / alone),
-            "share of the matrix product's, default": round(rows[1]["GFLOP/s in networks"] / peak, 2),
+            "share of the matrix product's, default": round(rows[2]["GFLOP/s in networks"] / peak, 2),
         }
 
     def _of_way(
-        self, way: Way, slices: Tensor, detail: Tensor, window: tuple[slice, ...], plain: Measured, gflop: float
+        self, way: Way, image: Tensor, detail: Tensor, plain: Measured, gflop: float, masks: tuple[Tensor, Tensor]
     ) -> dict[str, Any]:
-        part: tuple[EllipsisType | slice, ...] = (..., *window)
-        image, seed = slices[part], self.inferer.seed
-        brain = image > BACKGROUND
+        brain, seed = image > BACKGROUND, self.inferer.seed
         threads = torch.get_num_threads()
         torch.set_num_threads(way.threads)
         network = self.network
@@ -187,14 +214,12 @@ class Benchmark:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
             took, clock = self._measured(
-                lambda: network.find_lesions(image, brain, detail[part], seed, way.batch_size), network
+                lambda: network.find_lesions(image, brain, detail, seed, way.batch_size), network
             )
         finally:
             torch.set_num_threads(threads)
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        found, expected = self._marked(took.result), self._marked(plain.result)[part]
-        agreement = ratio(2 * int((found & expected).sum()), int(found.sum()) + int(expected.sum()))
-        return self._row(way.name, took, clock, len(slices), plain, gflop, agreement)
+        return self._row(way.name, took, clock, len(image), plain, gflop, self._marked(took.result), masks)
 
     def _marked(self, found: VolumeResult) -> Tensor:
         """What scores above the lowest threshold; without a judge the mask that the refinement left."""
@@ -211,8 +236,18 @@ class Benchmark:
 
     @staticmethod
     def _row(
-        name: str, took: Measured, clock: Clock, slices: int, plain: Measured, gflop: float, agreement: float | None
+        name: str,
+        took: Measured,
+        clock: Clock,
+        slices: int,
+        plain: Measured,
+        gflop: float,
+        found: Tensor,
+        masks: tuple[Tensor, Tensor],
     ) -> dict[str, Any]:
+        whole, windowed = (
+            round(ratio(2 * int((found & mask).sum()), int(found.sum()) + int(mask.sum())), 4) for mask in masks
+        )
         return {
             "way": name,
             "seconds": round(took.seconds, 3),
@@ -222,7 +257,8 @@ class Benchmark:
             "ratio": round(plain.seconds / took.seconds, 2),
             "in networks": round(clock.seconds / took.seconds, 2),
             "GFLOP/s in networks": round(clock.images * gflop / clock.seconds),
-            "Dice with the plain loop": None if agreement is None else round(agreement, 4),
+            "Dice with the plain loop": whole,
+            "Dice with that in the window": windowed,
             "peak MB": round(took.peak_mb),
         }
 

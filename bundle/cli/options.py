@@ -89,6 +89,7 @@ OPTIONS = {
     "progress": Option(Switch(), "show a progress bar"),
     "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
     "repeats": Option(Whole(1), "how often each way is timed; the fastest counts"),
+    "training_steps": Option(Whole(1), "steps of a training that are timed"),
     # the method
     "score": Option(Word(("intensity", "probability")), "whether the lesion score has the intensity in it"),
     "radius": Option(Number(0), "low frequencies that the high-frequency image lacks, in pixels of the spectrum"),

@@ -68,15 +68,22 @@ def test_the_tables_of_a_run(weights, tmp_path, capsys):
     flow.run()
     flow.finalize()
     ways = pd.read_csv(tmp_path / "out" / "ways.csv").set_index("way")
-    assert list(ways.index[:2]) == ["plain loop, float32", "default"] and ways["ratio"].iloc[0] == 1
-    assert (ways.loc["default", "passes"] == ways["passes"].iloc[2:]).mean() > 0.5
+    assert list(ways.index[:3]) == ["plain loop, float32", "the same in the window", "default"]
+    assert ways["ratio"].iloc[0] == ways["Dice with the plain loop"].iloc[0] == 1
+    assert (ways.loc["default", "passes"] == ways["passes"].iloc[3:]).mean() > 0.5
     assert ways["passes"].iloc[0] >= ways.loc["default", "passes"] > 0
     assert ways.loc["float32, not folded", "Dice with the plain loop"] > 0.8
+    # the arithmetic is the same; nothing but the window differs
+    assert ways.loc["float32, not folded", "Dice with that in the window"] > 0.99
     assert ((ways["in networks"] > 0) & (ways["in networks"] < 1.2)).all()
     stations = pd.read_csv(tmp_path / "out" / "stations.csv").set_index("station")["seconds"]
     assert stations["in all"] == pytest.approx(stations.drop("in all").sum())
     names = ["load", "preprocessing", "refinement and judge", "score of the volume", "threshold and cleaning"]
     assert [*names, "to the scan", "statistics and saving", "pictures and page", "in all"] == list(stations.index)
+    training = pd.read_csv(tmp_path / "out" / "training.csv").set_index("training")
+    assert list(training.index) == ["plain loop, float32", "default", "bfloat16 (--amp true)"]
+    assert (training[["steps/s", "in networks"]] > 0).all(axis=None)
+    assert training["ratio"].iloc[0] == 1
     both = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert both["facts"]["repeats"] == 1 and len(both["ways"]) == len(ways)
     # the whole scan was done
