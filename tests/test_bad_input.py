@@ -146,7 +146,7 @@ def test_a_brain_larger_than_the_field_of_view(tmp_path):
         [
             LoadVolumed(keys="image"),
             BrainMaskd(keys="image", limits=PLAUSIBLE, skull_strip="never"),
-            FieldOfViewd(keys=["image", "brain_mask"]),
+            FieldOfViewd(keys=["image", "brain_mask"], millimetres=240),
         ],
         {"image": path, "brain_mask": mask},
     )

@@ -14,6 +14,7 @@ from bundle.errors import InputError
 from bundle.evaluation import compare_evaluations
 from bundle.evaluation.draw_results import draw_results
 from bundle.model.publishing import publish
+from tests.evaluation.simulated_cases import NUMBERS
 from tests.programs import python
 
 
@@ -107,14 +108,14 @@ def test_pseudo_labels_join_the_training(cohort, judged_results, tmp_path):
 
 def test_comparison_and_figures_of_an_evaluation(trained, judged_results, tmp_path):
     folder = str(judged_results)
-    table = compare_evaluations(folder, published_test=folder, output=str(tmp_path / "tables"))
+    table = compare_evaluations(folder, NUMBERS, published_test=folder, output=str(tmp_path / "tables"))
     for row in ("plain: equalised", "published IterMask2: final mask", "judged: mask as delivered", "no labels"):
         assert row in table
     with pytest.raises(InputError, match=r"no cases\.csv"):
-        compare_evaluations(folder, str(tmp_path))
+        compare_evaluations(folder, NUMBERS, str(tmp_path))
     with pytest.raises(InputError, match="2 of its scans are also in"):
-        compare_evaluations(folder, folder)
-    draw_results(folder, folder, folder, [str(trained)], output=str(tmp_path / "figures"))
+        compare_evaluations(folder, NUMBERS, folder)
+    draw_results(folder, folder, folder, [str(trained)], 99.0, 2, 3, output=str(tmp_path / "figures"))
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {"agreement.png", "calibration.png", "examples.png", "training.png"}
 

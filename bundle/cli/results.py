@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from bundle.cli.bundle_files import top_level
 from bundle.cli.commands import CONTEXT, Command, argument, option
 from bundle.cli.types import Existing, OutputFolder, Text
 
@@ -41,6 +42,7 @@ def compare(
     print(
         compare_evaluations(
             test,
+            top_level(["comparison"])["comparison"],
             validation=validation or "",
             published_test=published_test or "",
             published_validation=published_validation or "",
@@ -67,4 +69,5 @@ def figures(
     """
     from bundle.evaluation.draw_results import draw_results
 
-    draw_results(evaluation, validation, simulated, trainings, output, curves)
+    drawn = top_level(["comparison"])["figures"]
+    draw_results(evaluation, validation, simulated, trainings, **drawn, output=output, curves=curves)

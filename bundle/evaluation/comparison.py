@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -18,16 +18,22 @@ from bundle.evaluation.overlap import dice_by_threshold, overlap_scores, ratio
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
 
 
-# a lesion counts as found, and a marked component as right, when at least this share of it is marked, or lesion
-FOUND_SHARE = 0.1
+class Choice(NamedTuple):
+    """How methods are counted, and which thresholds labels may choose from: numbers of ``configs/comparison.json``.
 
+    Attributes:
+        found_share: a lesion is found, and a marked component right, when so much of it is marked, or lesion.
+        most_marked: the lowest threshold marks this share of the brain.
+        least_marked: the highest threshold marks this share.
+        thresholds: between these, evenly on a logarithmic scale of the share.
+        every_cleaned: of cleaned maps one in so many, because cleaning takes long.
+    """
 
-# thresholds to choose from mark between so much of the brain and so little
-MOST_MARKED, LEAST_MARKED = 0.3, 0.002
-
-
-# thresholds to choose from: of cleaned maps fewer, because cleaning takes long
-THRESHOLDS, EVERY_CLEANED = 40, 3
+    found_share: float
+    most_marked: float
+    least_marked: float
+    thresholds: int
+    every_cleaned: int
 
 
 def mask_scores(mask: np.ndarray, case: Case) -> dict[str, float]:
@@ -45,14 +51,14 @@ def dice_at_thresholds(values: np.ndarray, case: Case, thresholds: np.ndarray, m
     return np.array([mask_scores(method.mask(values, threshold, case), case)["dice"] for threshold in thresholds])
 
 
-def case_scores(mask: np.ndarray, case: Case) -> dict[str, float]:
-    """All that a row averages or adds up, of one mask."""
+def case_scores(mask: np.ndarray, case: Case, found_share: float) -> dict[str, float]:
+    """All that a row averages or adds up, of one mask; ``found_share`` as in :py:class:`Choice`."""
     size = case.label.sum(axis=(0, 1))
     z = int(size.argmax())
     largest = case._replace(label=case.label[..., z])
     lesion_free = size == 0
-    found, lesions = covered_components(case.label, mask, FOUND_SHARE)
-    right, components = covered_components(mask, case.label, FOUND_SHARE)
+    found, lesions = covered_components(case.label, mask, found_share)
+    right, components = covered_components(mask, case.label, found_share)
     return {
         **mask_scores(mask, case),
         "largest_slice_dice": mask_scores(mask[..., z], largest)["dice"],
@@ -77,6 +83,7 @@ def method_row(
     cases: Sequence[Case],
     maps: Sequence[np.ndarray],
     auprc: float | None,
+    found_share: float,
 ) -> dict[str, Any]:
     """One row of the table: a method at one threshold.
 
@@ -87,8 +94,9 @@ def method_row(
         cases: that are scored.
         maps: of the cases.
         auprc: area under the precision-recall curve of the maps.
+        found_share: see :py:class:`Choice`.
     """
-    scores = [case_scores(method.mask(values, threshold, case), case) for values, case in zip(maps, cases)]
+    scores = [case_scores(method.mask(values, threshold, case), case, found_share) for values, case in zip(maps, cases)]
     columns = {name: [score[name] for score in scores] for name in scores[0]}
     low, high = bootstrap_interval(columns["dice"])
     of_a_network = "IterMask2" in method.name
@@ -114,7 +122,11 @@ def method_row(
 
 
 def compare(
-    validation: Sequence[Case], test: Sequence[Case], methods: Sequence[Method], label_free: bool = False
+    validation: Sequence[Case],
+    test: Sequence[Case],
+    methods: Sequence[Method],
+    choice: Choice,
+    label_free: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of the table: each map once with the threshold of the validation labels, once with the test labels'.
 
@@ -122,6 +134,7 @@ def compare(
         validation: cases with labels by which thresholds are chosen; none to leave those rows out.
         test: cases that are scored. Those without a lesion have no Dice and count for false positives alone.
         methods: to compare.
+        choice: how they are counted, and which thresholds there are.
         label_free: leave out all thresholds that labels choose, and so every method that needs one.
 
     Returns:
@@ -131,23 +144,23 @@ def compare(
     for method in methods:
         scored = [method.values(case) for case in test]
         if scored[0].dtype == bool:
-            rows.append(method_row(method, NO_LABELS, None, test, scored, auprc=None))
+            rows.append(method_row(method, NO_LABELS, None, test, scored, None, choice.found_share))
             continue
         if label_free:
             continue
         chosen = [method.values(case) for case in validation] if validation else scored
         pooled = np.concatenate([values[case.brain] for values, case in zip(chosen, validation or test)])
-        marked = np.geomspace(MOST_MARKED, LEAST_MARKED, THRESHOLDS)
+        marked = np.geomspace(choice.most_marked, choice.least_marked, choice.thresholds)
         thresholds = np.unique(np.quantile(pooled, 1 - marked))
         if method.clean is not None:
-            thresholds = thresholds[::EVERY_CLEANED]
+            thresholds = thresholds[:: choice.every_cleaned]
         auprc = mean_precision(test, scored)
         for source, cases, maps in ((VALIDATION_LABELS, validation, chosen), (TEST_LABELS, test, scored)):
             if not any(case.label.any() for case in cases):
                 continue
             table = np.stack([dice_at_thresholds(v, case, thresholds, method) for v, case in zip(maps, cases)])
             best = float(thresholds[int(np.nanmean(table, axis=0).argmax())])
-            rows.append(method_row(method, source, best, test, scored, auprc))
+            rows.append(method_row(method, source, best, test, scored, auprc, choice.found_share))
     return rows
 
 

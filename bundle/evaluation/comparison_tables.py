@@ -12,8 +12,8 @@ import pandas as pd
 
 from bundle.errors import InputError
 from bundle.evaluation.cases import Case, read_cases
-from bundle.evaluation.comparison import add_gains, compare
-from bundle.evaluation.methods import JUDGED, PLAIN, REFINED
+from bundle.evaluation.comparison import Choice, add_gains, compare
+from bundle.evaluation.methods import REFINED, judged_methods, plain_methods
 from bundle.files import write_whole
 
 # what is shown of the columns of comparison.csv: how well lesions are outlined, and which are found
@@ -23,6 +23,7 @@ FOUND = ["sensitivity", "precision", "lesions found", "components right"]
 
 def compare_evaluations(
     test: str,
+    numbers: Mapping[str, Any],
     validation: str = "",
     published_test: str = "",
     published_validation: str = "",
@@ -33,6 +34,7 @@ def compare_evaluations(
 
     Args:
         test: output folder of an evaluation of the test cases.
+        numbers: ``comparison`` of ``configs/comparison.json``: of :py:class:`Choice`, and of the plain methods.
         validation: the same of the validation cases, whose labels choose thresholds; without it there are no rows with
             thresholds of theirs.
         published_test: output folder of an evaluation of the same test cases with configs/published.json; adds its
@@ -57,11 +59,14 @@ def compare_evaluations(
     if published and [case.scan for case in published] != [case.scan for case in cases]:
         raise InputError(f"{published_test}: not an evaluation of the cases of {test}; evaluate the same datalist.")
     # all plain methods but one need labels, and that one takes minutes per volume of 1 mm
-    rows = [] if label_free else compare(known, cases, PLAIN)
+    choice = Choice(**{name: numbers[name] for name in Choice._fields})
+    plain = plain_methods(numbers["smallest_share"], numbers["smoothing"], numbers["sharpest"])
+    judged = judged_methods(numbers["smallest_share"])
+    rows = [] if label_free else compare(known, cases, plain, choice)
     if published:
         methods = [method._replace(name=f"published {method.name}") for method in REFINED]
-        rows += compare(published_known, published, methods, label_free)
-    rows += compare(known, cases, REFINED if cases[0].score is None else REFINED + JUDGED, label_free)
+        rows += compare(published_known, published, methods, choice, label_free)
+    rows += compare(known, cases, [*REFINED, *(judged if cases[0].score is not None else [])], choice, label_free)
     if not label_free:
         add_gains(rows)
     return write_tables(rows, cases, output)

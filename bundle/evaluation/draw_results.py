@@ -18,6 +18,9 @@ def draw_results(
     validation: str,
     simulated: str,
     trainings: Sequence[str],
+    percentile: float,
+    margin: int,
+    number: int,
     output: str = "docs/images",
     curves: str = "training",
 ) -> None:
@@ -28,15 +31,18 @@ def draw_results(
         validation: output folder of an evaluation of the validation cases, for the curve of the judge's calibration.
         simulated: output folder of an evaluation of simulated patients, of which examples are drawn.
         trainings: output folders of the trainings.
+        percentile: of the scores on lesion-free slices that is used, as the least threshold of a volume.
+        margin: slices beside one with a lesion that do not count as lesion-free.
+        number: of the best examples, and of the worst.
         output: folder for the figures.
         curves: name of the figure of the trainings.
     """
     folder = Path(output)
     figures = {
         "agreement": agreement(read_scores(Path(evaluation))),
-        "calibration": calibration_curve(read_cases(validation)),
+        "calibration": calibration_curve(read_cases(validation), percentile, margin),
         curves: training_curves([Path(training) for training in trainings]),
     }
     for name, figure in figures.items():
         write_whole(folder / f"{name}.png", figure_png(figure))
-    write_whole(folder / "examples.png", encoded(examples(Path(simulated)), "PNG"))
+    write_whole(folder / "examples.png", encoded(examples(Path(simulated), number), "PNG"))

@@ -64,7 +64,7 @@ def training_curves(runs: Sequence[Path]) -> Figure:
     return figure
 
 
-def calibration_curve(cases: Sequence[Case], chosen: float = 99.0, margin: int = 2) -> Figure:
+def calibration_curve(cases: Sequence[Case], chosen: float, margin: int) -> Figure:
     """Dice at the threshold that each percentile of the lesion scores on lesion-free slices gives, if all volumes share
     it; and of the masks as delivered, at each volume's own threshold.
 
@@ -122,7 +122,7 @@ def _largest_slice(folder: Path) -> list[Image.Image]:
     return list(slice_pictures(read_shown(case, [number]), number).values())
 
 
-def examples(folder: Path, number: int = 3) -> Image.Image:
+def examples(folder: Path, number: int) -> Image.Image:
     """The cases with the highest Dice, and below them those with the lowest; a row each, as in the report.
 
     Cases without a lesion have no Dice and are left out.

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from bundle.evaluation.plain_maps import (
 )
 from bundle.postprocessing.cleaning import cleaned, without_small
 from bundle.postprocessing.volume_threshold import sharpest_threshold
-
-# what the plain masks share with those of IterMask²: "smallest_share" in the configs
-SMALLEST_SHARE = 0.1
 
 
 class Method(NamedTuple):
@@ -44,39 +42,29 @@ class Method(NamedTuple):
         return mask if self.clean is None else self.clean(mask) & case.brain
 
 
-def as_delivered(mask: np.ndarray) -> np.ndarray:
-    """Cleaned as the judge's masks are: holes filled, then small components dropped."""
-    return cleaned(mask, smallest_share=SMALLEST_SHARE)
-
-
-def without_small_components(mask: np.ndarray) -> np.ndarray:
-    """Only what is no smaller than a tenth of the largest component."""
-    return without_small(mask, share=SMALLEST_SHARE)
-
-
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Only the largest component: wrong for many diseases, and shown for what it brings with one tumour."""
     return without_small(mask, share=1.0)
 
 
-def plain_at_sharpest_edge(case: Case) -> np.ndarray:
-    """The plain threshold (median of each slice) by the rule of the judge's masks, among the brightest tenth."""
-    intensity = smoothed(robust_by_slice(case))
+def plain_at_sharpest_edge(
+    case: Case, sigma: float, smallest_share: float, percentile: float, **search: Any
+) -> np.ndarray:
+    """The plain threshold (median of each slice) by the rule of the judge's masks.
+
+    Args:
+        case: to mark.
+        sigma: of the smoothing, see :py:func:`smoothed`.
+        smallest_share: of the cleaning.
+        percentile: of the intensities that is the lowest threshold.
+        **search: see :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`. Intensities span less than
+            scores, and take smaller steps.
+    """
+    intensity = smoothed(robust_by_slice(case), sigma)
     values = median_of_neighbours(intensity)
-    lowest = float(np.percentile(values[case.brain], 90))
-    # intensities span less than scores: steps of 6 %, where scores take 16 %
-    threshold = sharpest_threshold(
-        values,
-        intensity,
-        case.brain,
-        lowest,
-        smallest_share=SMALLEST_SHARE,
-        size_exponent=0.2,
-        ratio=1.06,
-        fewest=10,
-        softness=0.1,
-    )
-    return as_delivered((values > threshold) & case.brain) & case.brain
+    lowest = float(np.percentile(values[case.brain], percentile))
+    threshold = sharpest_threshold(values, intensity, case.brain, lowest, smallest_share=smallest_share, **search)
+    return cleaned((values > threshold) & case.brain, smallest_share) & case.brain
 
 
 def refined_mask(case: Case) -> np.ndarray:
@@ -95,44 +83,46 @@ def judged_score(case: Case) -> np.ndarray:
     return case.score
 
 
-def cleaned_plain(case: Case) -> np.ndarray:
-    """The plain map, smoothed: distance from the median of the brain in interquartile ranges."""
-    return median_of_neighbours(smoothed(robust_normalised(case)))
-
-
-CLEANED_PLAIN = Method(
-    "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks",
-    cleaned_plain,
-    as_delivered,
-)
-
-
-CLEANED_PLAIN_BY_SLICE = Method(
-    "plain: the same with the median of each slice",
-    lambda case: median_of_neighbours(smoothed(robust_by_slice(case))),
-    as_delivered,
-)
-
-
-PLAIN = (
-    Method("plain: percentile-normalised", percentile_normalised),
-    Method("plain: percentile-normalised, smoothed", lambda case: smoothed(percentile_normalised(case))),
-    Method("plain: (x - median) / IQR", robust_normalised),
-    Method("plain: (x - median) / IQR, smoothed", lambda case: smoothed(robust_normalised(case))),
-    Method("plain: equalised, 3D median, small components removed", equalised, without_small_components),
-    CLEANED_PLAIN,
-    CLEANED_PLAIN_BY_SLICE,
-    Method("plain: of the whole volume, dark in the place of bright", lambda case: -cleaned_plain(case), as_delivered),
-    Method("plain: of the whole volume, dark or bright", lambda case: abs(cleaned_plain(case)), as_delivered),
-    Method("plain: of each slice, at the sharpest edge of each volume, cleaned", plain_at_sharpest_edge),
-)
-
+CLEANED_PLAIN = "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks"
+CLEANED_PLAIN_BY_SLICE = "plain: the same with the median of each slice"
 
 # columns of gains, each over a plain threshold with the cleaning of the judge's masks
 BASELINES = {
-    "gain over the cleaned plain threshold": CLEANED_PLAIN.name,
-    "gain over the same with the median of each slice": CLEANED_PLAIN_BY_SLICE.name,
+    "gain over the cleaned plain threshold": CLEANED_PLAIN,
+    "gain over the same with the median of each slice": CLEANED_PLAIN_BY_SLICE,
 }
+
+
+def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str, Any]) -> list[Method]:
+    """Thresholds of the intensity, without any network; ``configs/comparison.json`` has the numbers.
+
+    Args:
+        smallest_share: of the cleaning, see :py:func:`bundle.postprocessing.cleaning.cleaned`.
+        smoothing: pixels, see :py:func:`bundle.evaluation.plain_maps.smoothed`.
+        sharpest: further arguments of :py:func:`plain_at_sharpest_edge`.
+    """
+    smooth, clean = partial(smoothed, sigma=smoothing), partial(cleaned, smallest_share=smallest_share)
+
+    def whole(case: Case) -> np.ndarray:
+        return median_of_neighbours(smooth(robust_normalised(case)))
+
+    at_edge = partial(plain_at_sharpest_edge, sigma=smoothing, smallest_share=smallest_share, **sharpest)
+    return [
+        Method("plain: percentile-normalised", percentile_normalised),
+        Method("plain: percentile-normalised, smoothed", lambda case: smooth(percentile_normalised(case))),
+        Method("plain: (x - median) / IQR", robust_normalised),
+        Method("plain: (x - median) / IQR, smoothed", lambda case: smooth(robust_normalised(case))),
+        Method(
+            "plain: equalised, 3D median, small components removed",
+            equalised,
+            partial(without_small, share=smallest_share),
+        ),
+        Method(CLEANED_PLAIN, whole, clean),
+        Method(CLEANED_PLAIN_BY_SLICE, lambda case: median_of_neighbours(smooth(robust_by_slice(case))), clean),
+        Method("plain: of the whole volume, dark in the place of bright", lambda case: -whole(case), clean),
+        Method("plain: of the whole volume, dark or bright", lambda case: abs(whole(case)), clean),
+        Method("plain: of each slice, at the sharpest edge of each volume, cleaned", at_edge),
+    ]
 
 
 REFINED = (
@@ -142,8 +132,12 @@ REFINED = (
 )
 
 
-JUDGED = (
-    Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
-    Method("IterMask2, judged: score, cleaned", judged_score, as_delivered),
-    Method("IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component),
-)
+def judged_methods(smallest_share: float) -> list[Method]:
+    """The masks of a model with a judge; ``smallest_share`` as in :py:func:`plain_methods`."""
+    return [
+        Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
+        Method("IterMask2, judged: score, cleaned", judged_score, partial(cleaned, smallest_share=smallest_share)),
+        Method(
+            "IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component
+        ),
+    ]

@@ -35,7 +35,7 @@ def equalised(case: Case) -> np.ndarray:
     return median_of_neighbours(np.where(case.brain, equal, 0.0))
 
 
-def smoothed(values: np.ndarray, sigma: float = 1.5) -> np.ndarray:
+def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian smoothing of ``sigma`` pixels in each axial slice."""
     return ndimage.gaussian_filter(values, (sigma, sigma, 0))
 

@@ -62,5 +62,7 @@ def convert_reference_state(state: dict[str, Any]) -> tuple[dict[str, Tensor], d
         "channel_multipliers": [int(converted[f"encoder.{i}.0.conv2.weight"].shape[0]) // channels for i in first],
         "attention_levels": [f"encoder.{i}.1.qkv.weight" in converted for i in first],
         "res_blocks": res_blocks,
+        # of training alone, and no part of the state
+        "dropout": 0.1,
     }
     return converted, arguments

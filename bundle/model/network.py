@@ -77,8 +77,8 @@ class SelfAttention(nn.Module):
 class ReconstructionUNet(nn.Module):
     """Residual U-Net with self-attention, the architecture of both networks of IterMask2.
 
-    Levels are half the size of the level before. With the default arguments and 128 x 128 images it is the published
-    network (5.9 million parameters, 10.9 GFLOP an image).
+    Levels are half the size of the level before. ``configs/published_size.json`` gives the published network (5.9
+    million parameters, 10.9 GFLOP for an image of 128 x 128).
 
     Args:
         spatial_dims: 2 or 3.
@@ -99,11 +99,12 @@ class ReconstructionUNet(nn.Module):
         spatial_dims: int,
         in_channels: int,
         out_channels: int = 1,
-        channels: int = 32,
-        channel_multipliers: Sequence[int] = (1, 1, 2, 3, 4),
-        attention_levels: Sequence[bool] = (False, False, True, True, True),
-        res_blocks: int = 2,
-        dropout: float = 0.1,
+        *,
+        channels: int,
+        channel_multipliers: Sequence[int],
+        attention_levels: Sequence[bool],
+        res_blocks: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         if len(attention_levels) != len(channel_multipliers):

@@ -28,14 +28,14 @@ class NormalizeBrainIntensityd(MapTransform):
 
     Args:
         keys: images.
-        mask_key: of the brain mask.
         percentile: of the brain voxels.
+        mask_key: of the brain mask.
 
     Raises:
         InputError: when the percentile is not positive.
     """
 
-    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask", percentile: float = 90.0) -> None:
+    def __init__(self, keys: KeysCollection, percentile: float, mask_key: str = "brain_mask") -> None:
         super().__init__(keys)
         self.mask_key = mask_key
         self.percentile = percentile

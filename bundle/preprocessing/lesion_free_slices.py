@@ -18,21 +18,21 @@ class LesionFreeSlicesd(MapTransform):
 
     Args:
         keys: volumes, slices along the last axis; left without any slice where none qualifies.
+        margin: slices to leave out on either side of a slice with a lesion.
+        smallest_brain: least brain area, as a share of the volume's largest.
         mask_key: of the brain mask.
         label_key: of the lesion mask, which needs to share the slices only, so that it can keep the pixels of the scan
             and the smallest lesion with them; a volume without one is taken for lesion-free.
-        margin: slices to leave out on either side of a slice with a lesion.
-        smallest_brain: least brain area, as a share of the volume's largest.
         slices: first and last slice of the scan to take, counted from 0 at its lowest; None for all.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
+        margin: int,
+        smallest_brain: float,
         mask_key: str = "brain_mask",
         label_key: str = "label",
-        margin: int = 2,
-        smallest_brain: float = 0.15,
         slices: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:

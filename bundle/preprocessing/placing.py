@@ -25,8 +25,8 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
 
     Args:
         keys: volumes on one grid, channel first, slices along the last axis.
-        mask_key: of the brain mask.
         millimetres: side of the field of view. The published networks saw 240 mm.
+        mask_key: of the brain mask.
 
     Raises:
         InputError: when a brain does not fit into the field of view.
@@ -35,8 +35,8 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
     def __init__(
         self,
         keys: KeysCollection,
+        millimetres: float,
         mask_key: str = "brain_mask",
-        millimetres: float = 240.0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

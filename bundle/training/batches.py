@@ -97,12 +97,12 @@ class PrepareMaskedBatch(PrepareSlices):
     def __init__(
         self,
         radius: float,
-        masks: Mapping[str, Any] | None = None,
+        masks: Mapping[str, Any],
         appearance: Appearance | None = None,
         crop_multiple: int | None = None,
     ) -> None:
         self.radius = radius
-        self.masks = masks or {}
+        self.masks = masks
         self.appearance = appearance or Appearance()
         self.crop_multiple = crop_multiple
 

@@ -50,15 +50,16 @@ def _gaussian_over(brain: Tensor, variances: Tensor, units_per_pixel: Tensor, ge
 def training_masks(
     brain_mask: Tensor,
     generator: Generator | None = None,
-    canvas_size: int = 240,
-    variance_range: Sequence[float] = (0.3, 10.0),
-    wide_frame: float = 24.0,
-    narrow_frame: float = 96.0,
-    wide_probability: float = 2 / 3,
-    square_sizes: Sequence[int] = (4, 8, 16),
-    wide_density: Sequence[int] = (100, 200),
-    narrow_density: Sequence[int] = (5, 20),
-    larger_counts: Sequence[Sequence[int]] = ((5, 9), (3, 9)),
+    *,
+    canvas_size: int,
+    variance_range: Sequence[float],
+    wide_frame: float,
+    narrow_frame: float,
+    wide_probability: float,
+    square_sizes: Sequence[int],
+    wide_density: Sequence[int],
+    narrow_density: Sequence[int],
+    larger_counts: Sequence[Sequence[int]],
 ) -> Tensor:
     """Draw a random mask for each image, on its device and without a loop over images.
 

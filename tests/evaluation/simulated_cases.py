@@ -1,8 +1,14 @@
-"""Cases of an evaluation that never was."""
+"""Cases of an evaluation that never was, and how they are compared."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 
-from bundle.evaluation import Case
+from bundle.evaluation import Case, Choice
+
+NUMBERS = json.loads((Path(__file__).parents[2] / "configs" / "comparison.json").read_text())["comparison"]
+CHOICE = Choice(**{name: NUMBERS[name] for name in Choice._fields})
 
 
 def case(seed: int, shift: float = 0.0) -> Case:

@@ -1,15 +1,17 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from bundle.evaluation import Method, add_gains, compare
-from bundle.evaluation.methods import without_small_components
-from tests.evaluation.simulated_cases import case
+from bundle.postprocessing.cleaning import without_small
+from tests.evaluation.simulated_cases import CHOICE, case
 
 
 def test_a_map_gets_the_threshold_that_its_source_chooses():
     validation, test = [case(0), case(1)], [case(2, shift=80), case(3, shift=80)]
     method = Method("plain", lambda c: c.image)
-    by_validation, by_test = compare(validation, test, [method])
+    by_validation, by_test = compare(validation, test, [method], CHOICE)
     assert (by_validation["threshold from"], by_test["threshold from"]) == ("validation labels", "test labels")
     assert (
         by_validation["threshold"] < by_test["threshold"] and by_test["Dice mean"] > by_validation["Dice mean"] > 0.05
@@ -20,7 +22,7 @@ def test_a_map_gets_the_threshold_that_its_source_chooses():
 
 
 def test_a_mask_is_taken_as_it_is():
-    (row,) = compare([case(0)], [case(1)], [Method("IterMask2, final mask", lambda c: c.mask)])
+    (row,) = compare([case(0)], [case(1)], [Method("IterMask2, final mask", lambda c: c.mask)], CHOICE)
     assert row["threshold from"] == "no labels" and row["threshold"] is None and row["AUPRC"] is None
     assert row["Dice mean"] == pytest.approx(2 * 107 / (108 + 108))
     assert row["sensitivity"] == pytest.approx(107 / 108) and row["precision"] == pytest.approx(107 / 108)
@@ -31,7 +33,7 @@ def test_a_mask_is_taken_as_it_is():
 def test_gains_are_paired():
     cases = [case(i) for i in range(4)]
     worse = Method("worse", lambda c: c.mask & (np.arange(24) > 8)[:, None, None])
-    rows = compare([], cases, [worse, Method("IterMask2", lambda c: c.mask)])
+    rows = compare([], cases, [worse, Method("IterMask2", lambda c: c.mask)], CHOICE)
     add_gains(rows, {"gain": "worse"})
     first, second = (row["gain"] for row in rows)
     assert first == "+0.000 (+0.000 to +0.000)"
@@ -42,12 +44,12 @@ def test_gains_are_paired():
 
 def test_thresholds_of_labels_can_be_left_out():
     methods = [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)]
-    rows = compare([case(0)], [case(1)], methods, label_free=True)
+    rows = compare([case(0)], [case(1)], methods, CHOICE, label_free=True)
     assert [row["method"] for row in rows] == ["IterMask2"]
 
 
 def test_marked_components_that_are_no_lesion_are_counted():
-    (row,) = compare([], [case(1)], [Method("mask", lambda c: c.mask)])
+    (row,) = compare([], [case(1)], [Method("mask", lambda c: c.mask)], CHOICE)
     assert row["lesions found"] == 1 and row["components right"] == 0.5
 
 
@@ -55,8 +57,8 @@ def test_people_without_a_lesion_count_for_false_positives_alone():
     healthy = case(5)
     healthy = healthy._replace(label=np.zeros_like(healthy.label))
     methods = [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)]
-    diseased = compare([case(0)], [case(1)], methods)
-    both = compare([case(0), healthy], [case(1), healthy], methods)
+    diseased = compare([case(0)], [case(1)], methods, CHOICE)
+    both = compare([case(0), healthy], [case(1), healthy], methods, CHOICE)
     for one, two in zip(diseased, both):
         assert two["threshold from"] == one["threshold from"] and two["AUPRC"] == one["AUPRC"]
         if one["threshold from"] == "no labels":
@@ -72,7 +74,9 @@ def test_people_without_a_lesion_count_for_false_positives_alone():
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:All-NaN slice", "ignore:invalid value")
 def test_a_test_set_of_healthy_people_alone():
     healthy = [case(i)._replace(label=np.zeros((24, 24, 8), bool)) for i in range(2)]
-    rows = compare([], healthy, [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)])
+    rows = compare(
+        [], healthy, [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)], CHOICE
+    )
     add_gains(rows, {"gain": "plain"})
     (row,) = rows
     assert row["false positives on lesion-free slices"] > 0.02 and "gain" not in row
@@ -80,5 +84,7 @@ def test_a_test_set_of_healthy_people_alone():
 
 
 def test_cleaning_is_part_of_the_choice_of_the_threshold():
-    (row,) = compare([case(0)], [case(1)], [Method("mask", lambda c: c.mask, without_small_components)])
+    (row,) = compare(
+        [case(0)], [case(1)], [Method("mask", lambda c: c.mask, partial(without_small, share=0.1))], CHOICE
+    )
     assert row["precision"] == 1

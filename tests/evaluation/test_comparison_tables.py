@@ -5,12 +5,12 @@ import pytest
 from bundle.errors import InputError
 from bundle.evaluation import Method, compare, write_tables
 from bundle.evaluation.comparison_tables import refuse_shared_scans
-from tests.evaluation.simulated_cases import case
+from tests.evaluation.simulated_cases import CHOICE, case
 
 
 def test_tables(tmp_path):
     cases = [case(0), case(1)]
-    rows = compare(cases, cases, [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)])
+    rows = compare(cases, cases, [Method("plain", lambda c: c.image), Method("IterMask2", lambda c: c.mask)], CHOICE)
     shown = write_tables(rows, cases, str(tmp_path))
     assert (tmp_path / "comparison.md").read_text() == shown and "nan" not in shown
     lines = [line for line in shown.splitlines() if line]
@@ -32,7 +32,7 @@ def test_each_disease_has_its_rows(tmp_path):
         case(2)._replace(disease="ms"),
         healthy,
     ]
-    rows = compare([], cases, [Method("IterMask2", lambda c: c.mask)])
+    rows = compare([], cases, [Method("IterMask2", lambda c: c.mask)], CHOICE)
     shown = write_tables(rows, cases, str(tmp_path))
     diseases = pd.read_csv(tmp_path / "diseases.csv", keep_default_na=False).set_index("disease")
     assert diseases["cases"].to_dict() == {"ms": 2, "none": 1, "stroke": 1}

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from bundle.interaction import ScanState, prepare_scan
-from bundle.model import IterMaskNet, ReconstructionUNet
+from bundle.model import IterMaskNet
 from tests.flows import REFINEMENT
 from tests.heads import AFFINE, save, simulate_head
+from tests.networks import small_network
 
 TINY: dict[str, Any] = {
     "image_size": 64,
@@ -29,8 +30,7 @@ TINY: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    small = {"channels": 4, "channel_multipliers": [1, 2], "attention_levels": [False, False], "res_blocks": 1}
-    networks = [ReconstructionUNet(spatial_dims=2, in_channels=n, dropout=0.0, **small) for n in (1, 2, 2)]
+    networks = [small_network(2, channels, attention_levels=[False, False]) for channels in (1, 2, 2)]
     model = IterMaskNet(networks[0], networks[1], judge=networks[2], **{**REFINEMENT, "radius": 4.0})
     model.threshold.fill_(1.0)
     model.lesion_threshold.fill_(0.5)

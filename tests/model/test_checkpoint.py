@@ -12,6 +12,7 @@ from bundle.model.exporting import export_torchscript
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
 from tests.flows import REFINEMENT
+from tests.networks import small_network
 from tests.programs import python
 
 
@@ -38,7 +39,9 @@ def test_command_converts_and_the_result_reproduces_the_recording(golden, golden
     assert '--channels 8 --channel_multipliers "[1, 2, 3, 4]"' in done.stdout and "calibrate" in done.stdout
     assert "--res_blocks 2" in done.stdout
     model = torch.load(output, weights_only=True)
-    initial = ReconstructionUNet(2, 1, 1, 8, (1, 2, 3, 4), (False, True, True, True)).eval()
+    initial = small_network(
+        2, 1, channels=8, channel_multipliers=(1, 2, 3, 4), attention_levels=(False, True, True, True), res_blocks=2
+    ).eval()
     initial.load_state_dict({k.removeprefix("initial."): v for k, v in model.items() if k.startswith("initial.")})
     with torch.no_grad():
         result = initial(golden["test/high_frequency"])
@@ -51,7 +54,7 @@ def test_sizes_are_inferred():
         {"channels": 4, "channel_multipliers": [1, 1, 2, 3, 4], "attention_levels": [False, False, True, True, True]},
         {"channels": 6, "channel_multipliers": [1, 3], "attention_levels": [False, True]},
     ):
-        network = ReconstructionUNet(2, 2, **arguments)
+        network = ReconstructionUNet(2, 2, res_blocks=2, dropout=0.1, **arguments)
         theirs = {}
         for name, value in network.state_dict().items():
             for ours, original in (
@@ -68,7 +71,8 @@ def test_sizes_are_inferred():
                 name = name.replace(ours, original)
             theirs[name] = value
         state, found = convert_reference_state(theirs)
-        assert found == {"spatial_dims": 2, "in_channels": 2, "out_channels": 1, "res_blocks": 2, **arguments}
+        known = {"spatial_dims": 2, "in_channels": 2, "out_channels": 1, "res_blocks": 2, "dropout": 0.1}
+        assert found == {**known, **arguments}
         network.load_state_dict(state)
 
 

@@ -5,12 +5,13 @@ from monai.networks.nets import UNet
 from bundle.errors import InputError
 from bundle.model.inference_network import InferenceNetwork, cpu_dtype, cpu_has_bfloat16, for_inference
 from bundle.model.network import ReconstructionUNet
+from tests.networks import small_network
 
 
 def trained_unet() -> ReconstructionUNet:
     """A small network, whose parameters and statistics are none of those that it begins with."""
     torch.manual_seed(0)
-    network = ReconstructionUNet(2, 2, channels=4, channel_multipliers=(1, 2), attention_levels=(False, True))
+    network = small_network(2, 2, res_blocks=2)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -15,13 +15,14 @@ from bundle.model import (
 )
 from bundle.preprocessing.intensities import BACKGROUND
 from tests.flows import REFINEMENT
+from tests.networks import small_network
 
 SHARES = {"flair": 1.0, "t1": 0.5}
 
 
 def network(judge: bool = True) -> IterMaskNet:
     def part(channels: int) -> ReconstructionUNet:
-        return ReconstructionUNet(2, channels, 1, 4, [1, 2], [False, False], 1, 0.0)
+        return small_network(2, channels, attention_levels=[False, False])
 
     torch.manual_seed(0)
     settings = {**REFINEMENT, "radius": 4.0, "max_iterations": 3}

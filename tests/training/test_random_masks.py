@@ -1,7 +1,13 @@
+from functools import partial
+
 import numpy as np
 import torch
 
-from bundle.training.random_masks import random_pixel, training_masks
+from bundle.training import random_masks
+from bundle.training.random_masks import random_pixel
+from tests.limits import of_training
+
+training_masks = partial(random_masks.training_masks, **of_training("training_masks"))
 
 
 def ellipse(size: int = 240) -> torch.Tensor:

@@ -16,6 +16,8 @@ from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPai
 from tests.flows import REFINEMENT
 from tests.limits import of_training
 
+MASKS = of_training("training_masks")
+
 
 def image_batch() -> torch.Tensor:
     image = torch.full((6, 1, 48, 48), -3.0)
@@ -25,7 +27,7 @@ def image_batch() -> torch.Tensor:
 
 def test_batches_hide_brain_behind_noise():
     image = image_batch()
-    inputs, label = PrepareMaskedBatch(radius=6)({"image": image})
+    inputs, label = PrepareMaskedBatch(radius=6, masks=MASKS)({"image": image})
     mask = label[:, 1:] > 0
     assert torch.equal(label[:, :1], image) and mask.flatten(1).any(dim=1).all()
     assert not (mask & (image == -3)).any()
@@ -33,14 +35,14 @@ def test_batches_hide_brain_behind_noise():
     hidden = inputs[:, :1][mask]
     assert abs(hidden.mean()) < 0.1 and abs(hidden.std() - 1) < 0.1
     assert torch.allclose(inputs[:, 1:], high_frequency(image, 6), atol=1e-5)
-    again, _ = PrepareMaskedBatch(radius=6)({"image": image})
+    again, _ = PrepareMaskedBatch(radius=6, masks=MASKS)({"image": image})
     assert not torch.equal(again, inputs)
 
 
 def test_painted_lesions_are_seen_and_not_asked_for():
     image = image_batch()
     options = {**of_training("synthetic_lesions"), "probability": 1.0, "radius_range": (4, 8), "contrast_range": (2, 3)}
-    inputs, label = PrepareMaskedBatch(radius=6, appearance=Appearance(options))({"image": image})
+    inputs, label = PrepareMaskedBatch(radius=6, masks=MASKS, appearance=Appearance(options))({"image": image})
     mask = label[:, 1:] > 0
     assert torch.equal(label[:, :1], image)
     changed = ((inputs[:, :1] - image).abs() > 0.5) & ~mask
@@ -55,13 +57,13 @@ def test_painted_lesions_are_seen_and_not_asked_for():
 
 def test_background_around_the_brains_of_a_batch_can_be_left_out():
     image = image_batch()
-    inputs, label = PrepareMaskedBatch(radius=6, crop_multiple=16)({"image": image})
+    inputs, label = PrepareMaskedBatch(radius=6, masks=MASKS, crop_multiple=16)({"image": image})
     assert inputs.shape == label.shape == (6, 2, 32, 32)
     assert torch.equal(label[:, :1], image[:, :, 8:40, 8:40])
     # frequencies are those of the whole image
     assert torch.allclose(inputs[:, 1:], high_frequency(image, 6)[:, :, 8:40, 8:40], atol=1e-5)
     aside = torch.roll(image, (8, -8), dims=(2, 3))
-    _, label = PrepareMaskedBatch(radius=6, crop_multiple=20)({"image": aside})
+    _, label = PrepareMaskedBatch(radius=6, masks=MASKS, crop_multiple=20)({"image": aside})
     assert label.shape == (6, 2, 40, 40) and (label[:, 0] > -3).sum() == (image > -3).sum()
 
 
