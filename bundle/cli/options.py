@@ -74,6 +74,10 @@ OPTIONS = {
     "contrast": Option(Word(("bright", "dark", "any")), "lesions are brighter or darker than healthy tissue, or any"),
     "smallest_overlap": Option(Number(0.2, 1), "share of the brain that a further contrast must show"),
     "judge_doubt": Option(Number(above=0, below=0.5), "no judge of several is surer than so far from 0 and 1"),
+    "together_ml": Option(
+        Listing(Number(0), 2),
+        "ml up to which the leading contrast decides alone, and from which all do, such as [15,25]",
+    ),
     # the computer
     "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
     "amp": Option(Switch(), "half-precision arithmetic on a GPU"),
@@ -188,5 +192,8 @@ def check_together(values: Mapping[str, Any], given: set[str]) -> None:
                     f"--{name} {size}: not divisible by {step}, as networks of {len(levels)} levels need it; "
                     f"give {max(step, round(size / step) * step)}."
                 )
+    together = values.get("together_ml")
+    if together and together[0] >= together[1]:
+        raise InputError(f"--together_ml {together}: the first is not the smaller one; exchange them.")
     if values.get("slices") and values["slices"][0] > values["slices"][1]:
         raise InputError(f"--slices {values['slices']}: the first slice lies behind the last; exchange them.")

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from bundle.cli.check import options_of_command_line as check_options
+from bundle.cli.options import check_together
 from bundle.errors import InputError
 from tests.flows import command
 from tests.programs import python
@@ -57,3 +58,9 @@ def test_the_workflows_check_their_options(configs, tmp_path):
     done = python(*typed)
     assert done.returncode == 1 and not (tmp_path / "out").exists()
     assert done.stderr.rstrip().splitlines()[-1].startswith("Error: --outputt: no such option")
+
+
+def test_the_two_volumes_between_which_contrasts_come_together_are_in_order():
+    check_together({"together_ml": [15.0, 25.0]}, set())
+    with pytest.raises(InputError, match="exchange them"):
+        check_together({"together_ml": [25.0, 15.0]}, set())
