@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Which volumes a run works on."""
+"""Datalists: files that name the scans of a run, of a training, or of a test."""
 
 from __future__ import annotations
 
@@ -7,89 +7,24 @@ import json
 import logging
 import os
 import random
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.case_names import IMAGES, case_names, stem_of
-from bundle.data.dicom_series import read_slice
-from bundle.data.folders import files_below, matches
+from bundle.data.case_names import case_names, stem_of
+from bundle.data.images_below import volumes_in
 from bundle.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# last words of the names of files that lie beside images and are none
-LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
-
-
-# and of what a run leaves beside a mask
-NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score", "coil_field")
-
-
 # what a datalist names of a volume
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
-
 
 # the words for contrasts, which are those of --modality
 CONTRAST_WORDS = ("flair", "t1", "t1ce", "t2", "dwi", "adc")
 
-
 # what it may tell of a patient, and which of the DICOM series of a folder is meant
 WORDS = ("disease", "series")
-
-
-_LAST_WORD = re.compile(f"(?<![A-Za-z])(?:{'|'.join(NOT_IMAGES)})$", re.IGNORECASE)
-
-# so many names are listed of what was passed over
-_MOST_LISTED = 50
-
-
-def is_image(path: str | Path) -> bool:
-    """Whether a file is, by its name, an image and no mask or result that lies beside one."""
-    return str(path).lower().endswith(IMAGES) and _LAST_WORD.search(stem_of(path)) is None
-
-
-def volumes_in(folder: Path, pattern: str) -> list[str]:
-    """All images below a folder that fit a pattern, without the masks and results that lie beside them."""
-    fitting = (folder / path for path in files_below(folder) if matches(path, pattern))
-    return [str(path) for path in fitting if is_image(path) and path.is_file()]
-
-
-def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
-    """Sentences that count and list the files below a folder that a run does not take, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for name in files_below(folder):
-        path = folder / name
-        if str(path) in taken:
-            continue
-        if not name.lower().endswith(IMAGES):
-            reason = "no images by their names"
-        elif not path.is_file():
-            reason = "links that lead nowhere" if path.is_symlink() else "pipes or devices"
-        elif not is_image(path):
-            reason = "masks or results by their names"
-        else:
-            reason = "of another contrast, or not chosen by --pattern"
-        reasons.setdefault(reason, []).append(name)
-    return [
-        f"{folder}: {len(names)} files were passed over, {reason}: {', '.join(names[:_MOST_LISTED])}"
-        + (f" and {len(names) - _MOST_LISTED} more." if len(names) > _MOST_LISTED else ".")
-        for reason, names in reasons.items()
-    ]
-
-
-def dicom_folders(folder: Path) -> list[str]:
-    """The folder itself, or each folder in it where these hold different studies."""
-    studies: dict[str, str] = {}
-    for path in files_below(folder):
-        top, *rest = path.split("/")
-        if top in studies or (piece := read_slice(folder / path)) is None:
-            continue
-        if not rest:
-            return [str(folder)]
-        studies[top] = str(piece.header.get("StudyInstanceUID", ""))
-    return [str(folder / top) for top in sorted(studies)] if len(set(studies.values())) > 1 else [str(folder)]
 
 
 def with_case_names(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bundle.data.case_names import stem_of
-from bundle.data.datalists import LABELS, is_image
 from bundle.data.folders import files_below, matches
+from bundle.data.images_below import LABELS, is_image
 from bundle.errors import InputError
 
 

@@ -13,15 +13,9 @@ from typing import Any
 
 from bundle.data.bids import NOT_RAW, BidsName, DerivedBrainMasks, bids_name, study_of
 from bundle.data.case_names import IMAGES, stem_of
-from bundle.data.datalists import (
-    dicom_folders,
-    of_contrasts,
-    passed_over,
-    read_datalist,
-    volumes_in,
-    with_case_names,
-)
+from bundle.data.datalists import of_contrasts, read_datalist, with_case_names
 from bundle.data.folders import files_below
+from bundle.data.images_below import dicom_folders, passed_over, volumes_in
 from bundle.errors import InputError
 
 logger = logging.getLogger(__name__)

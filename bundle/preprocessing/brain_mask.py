@@ -69,6 +69,14 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     return inside
 
 
+def volume_and_length(mask: MetaTensor) -> tuple[float, float]:
+    """Millilitres of a mask (1 x X x Y x Z, somewhere above 0), and its longest extent along an axis in millimetres."""
+    spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
+    start, end = generate_spatial_bounding_box(mask, lambda x: x > 0)
+    millilitres = float(mask.sum()) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
+    return millilitres, max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+
+
 class BrainMaskd(MapTransform):
     """Find the brain of a skull-stripped image, or load the brain mask that the user gives.
 
@@ -200,9 +208,7 @@ class BrainMaskd(MapTransform):
         if not bool(seen.any()):
             return ""
         spacing = [float(mm) for mm in affine_to_spacing(image.affine)]
-        millilitres = float(seen.sum()) * float(abs(torch.linalg.det(image.affine[:3, :3]))) / 1000.0
-        start, end = generate_spatial_bounding_box(seen, lambda x: x > 0)
-        length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+        millilitres, length = volume_and_length(seen)
         if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
             return ""
         ring = plausibility.dark_ring(np.asarray(image[0]), spacing)
@@ -220,9 +226,7 @@ class BrainMaskd(MapTransform):
         limits = self.limits
         spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
         edges = (min(spacing), max(spacing))
-        millilitres = float(mask.sum()) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
-        start, end = generate_spatial_bounding_box(mask, lambda x: x > 0)
-        length = max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+        millilitres, length = volume_and_length(mask)
         if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
             reason = plausibility.likely_unit(length, (limits.brain_mm[0], limits.head_mm))
             raise InputError(
