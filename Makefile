@@ -17,7 +17,7 @@ test: .venv/installed
 
 # a review in MONAI Label of the scans of a folder: make label STUDIES=folder
 label: .venv-label/installed $(if $(filter demo,$(STUDIES)),demo/datalist.json)
-	.venv-label/bin/python -W ignore -m scripts.start_label $(STUDIES)
+	.venv-label/bin/python -W ignore -m bundle.cli label $(STUDIES)
 
 test-label: .venv/installed .venv-label/installed
 	.venv/bin/python -m pytest tests/label

@@ -22,7 +22,9 @@ from bundle.errors import InputError
 @option("--allow", type=Text(), multiple=True, help="Open a request that a review does not need. Can be repeated.")
 @option("--allow-remote", is_flag=True, help="Other machines may reach the server; needs a token.")
 @option("--generic", is_flag=True, help="Serve MONAI Label's generic app: no clicks, scribbles and work list.")
-def label(**values: Any) -> None:
+@option("--modality", type=OPTIONS["modality"].type, help="MRI contrast of the scans, flair where it is not said.")
+@option("--ckpt_path", type=OPTIONS["ckpt_path"].type, help=OPTIONS["ckpt_path"].help)
+def label(modality: str | None, ckpt_path: str | None, **values: Any) -> None:
     """Serve scans to 3D Slicer and OHIF, with MONAI Label.
 
     STUDIES is a folder of scans, or the address of a DICOMweb server. MONAI Label needs a Python environment of its
@@ -36,7 +38,8 @@ def label(**values: Any) -> None:
         raise InputError("MONAI Label is not installed in this Python environment; docs/monai-label.md says how.")
     from bundle.label import start
 
-    start(**values)
+    options = {"modality": modality, "ckpt_path": ckpt_path}
+    start(**values, options={name: value for name, value in options.items() if value is not None})
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

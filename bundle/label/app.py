@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ def _with_checked_labels(generic: type[MONAILabelApp]) -> type[MONAILabelApp]:
     return CheckedApp
 
 
-def _with_own_tasks(checked: type[MONAILabelApp]) -> type[MONAILabelApp]:
-    scans, noted = Scans(), made_with((), {})
+def _with_own_tasks(checked: type[MONAILabelApp], options: Mapping[str, Any]) -> type[MONAILabelApp]:
+    scans, noted = Scans(options), made_with((), options)
 
     class ReviewApp(checked):  # type: ignore[misc, valid-type]
         """The app with tasks of our own: automatic, clicks and scribbles over one state per scan, and a work list."""
@@ -118,7 +118,13 @@ def _answer_in_sentences(app: FastAPI) -> None:
 
 
 def make_app(
-    folder: Path, studies: str, conf: dict[str, str], origins: Collection[str], *, generic: bool = False
+    folder: Path,
+    studies: str,
+    conf: dict[str, str],
+    origins: Collection[str],
+    *,
+    generic: bool,
+    options: Mapping[str, Any],
 ) -> FastAPI:
     """MONAI Label's web application for one folder of studies.
 
@@ -128,6 +134,7 @@ def make_app(
         conf: MONAI Label's ``--conf``.
         origins: of pages that may read answers.
         generic: whether the generic app alone is served, without tasks of our own.
+        options: of :py:func:`bundle.interaction.prepare_scan`, for all scans.
 
     Returns:
         FastAPI: to be put behind the gate.
@@ -141,6 +148,7 @@ def make_app(
         get_class_of_subclass_from_file("main", os.path.join(folder, "main.py"), "MONAILabelApp")
     )
     # MONAI Label looks here for its app before it makes one
-    instances.apps[f"{folder}{studies}"] = (kind if generic else _with_own_tasks(kind))(str(folder), studies, conf)
+    served = kind if generic else _with_own_tasks(kind, options)
+    instances.apps[f"{folder}{studies}"] = served(str(folder), studies, conf)
     _answer_in_sentences(app)
     return app

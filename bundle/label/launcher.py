@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +59,7 @@ def _alone(work: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"{work}: a server uses this folder already; stop it, or give another --work-dir.") from error
+        raise InputError(f"{work}: a server uses this folder already; stop it, or give another --work_dir.") from error
     with lock:
         yield
 
@@ -86,6 +86,7 @@ def start(
     allow_remote: bool = False,
     token: str = "",
     generic: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Start the server; it runs until it is stopped.
 
@@ -98,20 +99,32 @@ def start(
         allow_remote: whether ``host`` may be one that other machines reach; it needs a token, too.
         token: that each request has to bring; the environment variable ``ITERMASK2_LABEL_TOKEN`` when empty.
         generic: whether MONAI Label's generic app for bundles is served, without clicks, scribbles and the work list.
+        options: of :py:func:`bundle.interaction.prepare_scan`, for all scans, such as ``modality``.
 
     Raises:
-        InputError: when scans cannot be read, the server would be open to others, MONAI Label is not installed, or
-            another server uses the work folder.
+        InputError: when an option is wrong, scans cannot be read, the server would be open to others, MONAI Label is
+            not installed, or another server uses the work folder.
     """
     token = token or os.environ.get(TOKEN_VARIABLE, "")
     check_access(host, port, allow, allow_remote, token)
     _check_installed()
+    if generic and options:
+        raise InputError(f"--{next(iter(options))}: the generic app has FLAIR weights alone; leave out --generic.")
     work = Path(work_dir).resolve()
     with _alone(work):
-        _serve(str(studies), port, host, work, allow, token, generic)
+        _serve(str(studies), port, host, work, allow, token, generic, options or {})
 
 
-def _serve(studies: str, port: int, host: str, work: Path, allow: Sequence[str], token: str, generic: bool) -> None:
+def _serve(
+    studies: str,
+    port: int,
+    host: str,
+    work: Path,
+    allow: Sequence[str],
+    token: str,
+    generic: bool,
+    options: Mapping[str, Any],
+) -> None:
     from bundle.label.served_bundle import NAME, bundle_root
     from bundle.label.studies import copy_studies
 
@@ -141,7 +154,8 @@ def _serve(studies: str, port: int, host: str, work: Path, allow: Sequence[str],
     from bundle.label.app import make_app
 
     names = {"127.0.0.1", "localhost", f"[{host}]" if ":" in host else host}
-    app = make_app(folder, data, conf, [f"http://{name}:{port}" for name in sorted(names)], generic=generic)
+    origins = [f"http://{name}:{port}" for name in sorted(names)]
+    app = make_app(folder, data, conf, origins, generic=generic, options=options)
     gate: Any = Gate(app, host=host, allowed=allow, token=token, dicomweb=dicomweb)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"Studies: {studies}\nCopies and labels: {data}\nServer: {address}", flush=True)

@@ -125,5 +125,5 @@ def _check_room(folder: Path, needed: int) -> None:
     if needed > free:
         raise InputError(
             f"{folder}: the copies of the scans need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "choose another --work-dir."
+            "choose another --work_dir."
         )

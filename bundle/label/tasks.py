@@ -46,10 +46,14 @@ def facts_of(found: Answer) -> dict[str, Any]:
 
 
 class Scans:
-    """The scans that are served, ready for clicks: a few are kept, and what was found in all."""
+    """The scans that are served, ready for clicks: a few are kept, and what was found in all.
 
-    def __init__(self) -> None:
-        self.states: States[ScanState] = States(lambda image: prepare_scan(image), KEEP)
+    Args:
+        options: of :py:func:`bundle.interaction.prepare_scan`, for all of them.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.states: States[ScanState] = States(lambda image: prepare_scan(image, **options), KEEP)
         self._answering = threading.Lock()
         self._found: dict[tuple[str, int], dict[str, float]] = {}
         self.asked: dict[str, dict[str, Any]] = {}

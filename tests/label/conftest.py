@@ -120,11 +120,11 @@ def running(base: Path, *options: str, token: str = "", dicomweb: str = "") -> I
     studies, work = _make_studies(base / "studies"), base / "work"
     work.mkdir()
     source = dicomweb or str(studies)
-    command = [SERVER_PYTHON, "-W", "ignore", "-m", "scripts.start_label", source, "--port", str(port)]
+    command = [SERVER_PYTHON, "-W", "ignore", "-m", "bundle.cli", "label", source, "--port", str(port)]
     environment = {**ENVIRONMENT, "ITERMASK2_LABEL_TOKEN": token}
     with (base / "log.txt").open("w") as log:
         process = subprocess.Popen(
-            [*command, "--work-dir", str(work), *options], stdout=log, stderr=subprocess.STDOUT, env=environment
+            [*command, "--work_dir", str(work), *options], stdout=log, stderr=subprocess.STDOUT, env=environment
         )
     server = Server(port, studies, work, {"Authorization": f"Bearer {token}"} if token else {})
     try:

@@ -379,9 +379,10 @@ def test_a_second_server_does_not_share_the_work_folder(open_server, capfd):
     command = [
         SERVER_PYTHON,
         "-m",
-        "scripts.start_label",
+        "bundle.cli",
+        "label",
         str(open_server.studies),
-        "--work-dir",
+        "--work_dir",
         str(open_server.work),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
