@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from bundle.evaluation.overlap import ratio
 from bundle.files import write_whole
 from bundle.model import IterativeMaskInferer, IterMaskNet, VolumeResult, brain_window, high_frequency
 from bundle.model.inference_network import cpu_dtype, cpu_has_bfloat16, for_inference
+from bundle.model.side_by_side import find_side_by_side
 from bundle.preprocessing import BACKGROUND
 
 
@@ -40,6 +42,7 @@ class Way(NamedTuple):
         threads: of torch.
         folded: whether the networks are those of :py:func:`bundle.model.inference_network.for_inference`.
         channels_last: how the networks lie in memory where they are not folded.
+        side_by_side: whether each thread has slices of its own, see :py:mod:`bundle.model.side_by_side`.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Way(NamedTuple):
     threads: int
     folded: bool = True
     channels_last: bool = False
+    side_by_side: bool = True
 
 
 def ways(default: Way, on_cpu: bool) -> list[Way]:
@@ -56,6 +60,7 @@ def ways(default: Way, on_cpu: bool) -> list[Way]:
     found = [default, *(way for way in sizes if way.batch_size != default.batch_size)]
     if default.threads > 1:
         found.append(default._replace(name="one thread", threads=1))
+        found.append(default._replace(name="threads that share each convolution", side_by_side=False))
     if on_cpu:
         full = default._replace(name="float32", dtype=torch.float32)
         if default.dtype != torch.float32:
@@ -213,9 +218,8 @@ class Benchmark:
         elif way.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
-            took, clock = self._measured(
-                lambda: network.find_lesions(image, brain, detail, seed, way.batch_size), network
-            )
+            find = partial(find_side_by_side, network) if way.side_by_side else network.find_lesions
+            took, clock = self._measured(lambda: find(image, brain, detail, seed, way.batch_size), network)
         finally:
             torch.set_num_threads(threads)
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +73,10 @@ def measured(work: Callable[[], Any], device: torch.device, repeats: int = 1) ->
 
 
 class Clock:
-    """Time that is spent in modules, and how many images go through them, while it is on them."""
+    """Time that is spent in modules, and how many images go through them, while it is on them.
+
+    Where several threads are at work it is the mean of theirs.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -80,16 +85,20 @@ class Clock:
     @contextlib.contextmanager
     def on(self, *modules: nn.Module) -> Iterator[Clock]:
         """Look at these modules for a while."""
-        started: list[float] = []
+        # by thread: when it went in, seconds, images
+        started: dict[int, float] = {}
+        seconds: dict[int, float] = defaultdict(float)
+        images: dict[int, int] = defaultdict(int)
 
         def begin(module: nn.Module, inputs: Any) -> None:
             wait_for(self.device)
-            started.append(time.perf_counter())
+            started[threading.get_ident()] = time.perf_counter()
 
         def end(module: nn.Module, inputs: Any, output: Any) -> None:
             wait_for(self.device)
-            self.seconds += time.perf_counter() - started.pop()
-            self.images += len(inputs[0])
+            thread = threading.get_ident()
+            seconds[thread] += time.perf_counter() - started[thread]
+            images[thread] += len(inputs[0])
 
         handles = [m.register_forward_pre_hook(begin) for m in modules] + [
             m.register_forward_hook(end) for m in modules
@@ -99,6 +108,8 @@ class Clock:
         finally:
             for handle in handles:
                 handle.remove()
+            self.seconds += sum(seconds.values()) / max(1, len(seconds))
+            self.images += sum(images.values())
 
 
 def product_gflops(dtype: torch.dtype, device: torch.device, size: int = 1024, times: int = 8) -> float:

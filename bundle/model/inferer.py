@@ -17,6 +17,7 @@ from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
 from bundle.model.inference_network import cpu_dtype, for_inference
 from bundle.model.refinement import IterMaskNet, VolumeResult
+from bundle.model.side_by_side import find_side_by_side
 from bundle.preprocessing.intensities import BACKGROUND
 
 
@@ -85,9 +86,11 @@ class IterativeMaskInferer(Inferer):
         window: tuple[EllipsisType | slice, ...] = (..., *brain_window(slices > BACKGROUND, self.crop_multiple))
         # frequencies are those of the whole slice
         image, detail = slices[window], high_frequency(slices, network.radius)[window]
+        search = image, image > BACKGROUND, detail, self.seed, self.batch_size
         if slices.device.type == "cpu" and isinstance(network, IterMaskNet):
-            network = for_inference(network, cpu_dtype(self.cpu_precision))
-        result = network.find_lesions(image, image > BACKGROUND, detail, self.seed, self.batch_size)
+            result = find_side_by_side(for_inference(network, cpu_dtype(self.cpu_precision)), *search)
+        else:
+            result = network.find_lesions(*search)
         found = {}
         # TorchScript gives a tuple of another class
         for name, part in zip(VolumeResult._fields, result):

@@ -207,7 +207,7 @@ class IterMaskNet(nn.Module):
         found = self.refine(
             image=image,
             brain_mask=brain_mask,
-            seeds=torch.arange(len(image), device=image.device) + 1_000_000 * seed,
+            seeds=self.seeds_of_slices(image, seed),
             noise=None,
             start=None,
             known_normal=None,
@@ -217,20 +217,39 @@ class IterMaskNet(nn.Module):
             detail=detail,
             batch_size=batch_size,
         )
+        probability = self.probability_of_slices(image, found.reconstruction, batch_size)
+        return self.volume_result(image, brain_mask, found, probability)
+
+    @torch.jit.export
+    def seeds_of_slices(self, image: Tensor, seed: int) -> Tensor:
+        """One integer for each of the slices of a volume, from which its noise is made, int64."""
+        return torch.arange(len(image), device=image.device) + 1_000_000 * seed
+
+    @torch.jit.export
+    def probability_of_slices(self, image: Tensor, reconstruction: Tensor, batch_size: int) -> Optional[Tensor]:
+        """:py:meth:`lesion_probability` of many slices, a batch at a time; None from a model without a judge."""
+        if self.judge is None:
+            return None
+        pairs = zip(image.split(batch_size), reconstruction.split(batch_size))
+        return torch.cat([self.lesion_probability(part, painted) for part, painted in pairs])
+
+    @torch.jit.export
+    def volume_result(
+        self, image: Tensor, brain_mask: Tensor, found: RefinementResult, probability: Optional[Tensor]
+    ) -> VolumeResult:
+        """What is found in a volume, from what the refinement of all its slices gave.
+
+        Args:
+            image: normalised intensities, D x 1 x H x W.
+            brain_mask: bool, the shape of ``image``.
+            found: of all slices.
+            probability: of :py:meth:`probability_of_slices`.
+        """
         score: Optional[Tensor] = None
-        probability: Optional[Tensor] = None
-        if self.judge is not None:
-            pairs = zip(image.split(batch_size), found.reconstruction.split(batch_size))
-            judged = [self.lesion_probability(part, reconstruction) for part, reconstruction in pairs]
-            probability = torch.cat(judged) * brain_mask
+        if probability is not None:
+            probability = probability * brain_mask
             score = lesion_score(
-                probability,
-                image,
-                brain_mask,
-                self.contrast,
-                self.score_sigma,
-                self.score_limit,
-                self.score,
+                probability, image, brain_mask, self.contrast, self.score_sigma, self.score_limit, self.score
             )
         return VolumeResult(
             found.mask.float(),

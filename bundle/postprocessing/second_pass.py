@@ -98,14 +98,14 @@ class FieldFreeInferer(Inferer):
             brain = (volume > BACKGROUND).numpy()
             signal = ((volume - BACKGROUND) / (-2 * BACKGROUND)).numpy()
             spacing = [float(mm) for mm in affine_to_spacing(torch.as_tensor(image.affine).reshape(-1, 4, 4)[0])]
-            used, share = brain, 1.0
+            sure, share = np.zeros_like(brain), 1.0
             if first is not None:
                 marked, sure = self._marked(image, first, number)
                 share = self._share(float(marked.sum()) * float(np.prod(spacing)) / 1000)
-                reach = 2 * self.margin + 1
-                used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
             field = np.ones_like(signal)
             if share > 0:
+                reach = 2 * self.margin + 1
+                used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
                 field = coil_field(signal, brain, used, spacing, **self.field) ** share
                 # the percentile of the brain's signal is 1 again
                 field[brain] *= np.percentile(signal[brain] / field[brain], self.percentile)

@@ -1,4 +1,7 @@
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -27,6 +30,18 @@ def test_the_plain_loop_finds_what_the_refinement_finds(golden, golden_model):
     assert torch.allclose(plain.reconstruction, found.reconstruction, atol=1e-4)
     last = int(found.hidden_iterations.max())
     assert of_the_plain_loop == last * len(image) > sum(passes) and plain.score is None
+
+
+def test_time_of_several_threads_is_their_mean():
+    module, x = torch.nn.Identity(), torch.zeros(5, 2)
+    with Clock(torch.device("cpu")).on(module) as clock, ThreadPoolExecutor(2) as threads:
+        # both are in the module at once
+        together = threading.Barrier(2)
+        module.register_forward_hook(lambda *_: together.wait() and None)
+        started = time.perf_counter()
+        list(threads.map(module, [x, x]))
+        took = time.perf_counter() - started
+    assert clock.images == 10 and 0 < clock.seconds <= took
 
 
 def test_time_in_modules_is_counted_while_one_looks():
