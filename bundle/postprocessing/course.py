@@ -51,7 +51,9 @@ class RefinementTraced(MapTransform):
             hidden = torch.where(mask, iterations, hidden)
             d[self.hidden_key] = convert_to_dst_type(hidden, d[self.hidden_key])[0]
             capped = int((by_slice >= self.max_iterations).sum())
-            trace = [(hidden >= t).sum() for t in range(1, iterations + 1)]
+            # how many were hidden for exactly so long, then for at least so long
+            exactly = torch.bincount(hidden.flatten().long(), minlength=iterations + 1)
+            trace = exactly.flip(0).cumsum(dim=0).flip(0)[1:].tolist()
             d["refinement"] = {
                 **d.get("refinement", {}),
                 "iterations": iterations,

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,30 @@ def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitre
     if 2 * int((low & high).sum()) >= uncertain * sum(sizes):
         return []
     return [round(size * millilitres, 1) for size in sizes]
+
+
+class _Last:
+    """What was made last, and of what.
+
+    The search before a correction of the coil's brightness asks for the mask of a scan; where nothing is corrected the
+    same mask is asked for again.
+    """
+
+    made: tuple[bytes, Any] = (b"", None)
+
+    @classmethod
+    def of(cls, given: Sequence[Any], make: Callable[[], Any]) -> Any:
+        """What ``make`` makes of what is given, arrays and plain values."""
+        known = hashlib.sha256()
+        for one in given:
+            if isinstance(one, np.ndarray):
+                known.update(np.ascontiguousarray(one).data)
+            known.update(repr(one.shape if isinstance(one, np.ndarray) else one).encode())
+        # one assignment, so that threads may do this at once
+        made = cls.made
+        if made[0] != known.digest():
+            cls.made = made = known.digest(), make()
+        return made[1]
 
 
 class MarkLesionsd(MapTransform):
@@ -110,7 +136,8 @@ class MarkLesionsd(MapTransform):
             in_brain = image > BACKGROUND
             by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
             intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
-            weights = threshold_weights(score, intensity, brain, lowest, self.smallest_share, **self.search)
+            searched = score, intensity, brain, lowest, self.smallest_share
+            weights = _Last.of((*searched, self.search), partial(threshold_weights, *searched, **self.search))
             threshold = mean_threshold(weights, lowest, self.search["ratio"])
             mask = self._marked(score, threshold, brain)
             between = threshold_range(weights, lowest, self.search["ratio"], self.tail)

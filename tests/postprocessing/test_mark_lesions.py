@@ -8,7 +8,13 @@ from bundle.errors import InputError
 from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_small
 from bundle.postprocessing.mark_lesions import MarkLesionsd, uncertain_ml
 from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_slices, volume_score
-from bundle.postprocessing.volume_threshold import edge_step, mean_threshold, sharpest_threshold, threshold_range
+from bundle.postprocessing.volume_threshold import (
+    edge_step,
+    mean_threshold,
+    sharpest_threshold,
+    threshold_range,
+    threshold_weights,
+)
 from bundle.preprocessing.intensities import BACKGROUND
 
 # the rules of configs/inference.json
@@ -226,3 +232,21 @@ def test_what_is_computed_in_a_box_is_that_of_the_whole_volume():
     assert (with_high_peak(mask, score, 0.8) == np.isin(labels, 1 + np.flatnonzero(peaks >= 0.8))).all()
     outline, surround = mask & ~ndimage.binary_erosion(mask, in_plane), ndimage.binary_dilation(mask, in_plane) & ~mask
     assert edge_step(mask, score, np.ones_like(mask)) == score[outline].mean() - score[surround].mean()
+
+
+def test_a_scan_that_is_marked_again_is_not_searched_again(monkeypatch):
+    searched = []
+
+    def search(score, *others, **settings):
+        searched.append(score)
+        return threshold_weights(score, *others, **settings)
+
+    monkeypatch.setattr("bundle.postprocessing.mark_lesions.threshold_weights", search)
+    first, again = (mark_lesions()(judged(spacing=10.0, lowest=0.31)) for _ in range(2))
+    assert len(searched) == 1 and torch.equal(first["pred"], again["pred"])
+    assert first["refinement"] == again["refinement"]
+    changed = judged(spacing=10.0, lowest=0.31)
+    changed["score"][0, 9, 9, 0] = 0.2
+    mark_lesions()(changed)
+    mark_lesions()(judged(spacing=10.0, lowest=0.32))
+    assert len(searched) == 3
