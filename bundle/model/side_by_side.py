@@ -28,13 +28,14 @@ def find_side_by_side(
         seed: of the noise.
         batch_size: slices in a network at once, in each thread.
     """
-    number = min(torch.get_num_threads(), len(image))
+    torch_threads = torch.get_num_threads()
+    number = min(torch_threads, len(image))
     if image.device.type != "cpu" or number < 2 or torch.is_autocast_enabled("cpu"):
         return model.find_lesions(image, brain_mask, detail, seed, batch_size)
     seeds = model.seeds_of_slices(image, seed)
 
     def found_in(part: slice) -> tuple[RefinementResult, Tensor | None]:
-        # these belong to a thread
+        # what a thread sets holds for itself, and for those that begin later
         torch.set_num_threads(1)
         with torch.no_grad():
             found = model.refine(image[part], brain_mask[part], seeds[part], detail=detail[part], batch_size=batch_size)
@@ -42,8 +43,11 @@ def find_side_by_side(
 
     # neighbours take about as long
     parts = [slice(first, None, number) for first in range(number)]
-    with ThreadPoolExecutor(number) as threads:
-        shares = list(threads.map(found_in, parts))
+    try:
+        with ThreadPoolExecutor(number) as threads:
+            shares = list(threads.map(found_in, parts))
+    finally:
+        torch.set_num_threads(torch_threads)
 
     def joined(of_parts: list[Tensor]) -> Tensor:
         whole = torch.empty(len(image), *of_parts[0].shape[1:], dtype=of_parts[0].dtype)
