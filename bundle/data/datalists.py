@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.case_names import case_names, stem_of
-from bundle.data.images_below import volumes_in
+from bundle.data.images_below import passed_over, volumes_in
 from bundle.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -231,7 +231,11 @@ def training_data(
     if not folder.is_dir():
         raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
     subjects: dict[str, list[str]] = {}
-    for path in volumes_in(folder, pattern):
+    volumes = volumes_in(folder, pattern)
+    if split == "training":
+        for sentence in passed_over(folder, volumes):
+            logger.warning(sentence)
+    for path in volumes:
         subjects.setdefault(Path(path).relative_to(folder).parts[0], []).append(path)
     needed = 2 if validation_fraction < 1 else 1
     if len(subjects) < needed:

@@ -24,6 +24,24 @@ PLACE = (
 HEADER = "header_of_scan"
 
 
+# keys of lesion masks that somebody drew
+EXPERTS = ("label", "pseudo_label")
+
+
+def _check_label(label: MetaTensor, path: Any, key: str) -> None:
+    """Refuse a lesion mask that is none: where it is above 0 there is lesion, so a trace of interpolation would count.
+
+    Raises:
+        InputError: when it has other values than whole numbers from 0 on.
+    """
+    values = label.as_tensor()
+    if bool((values < 0).any()) or bool((values != values.round()).any()):
+        raise InputError(
+            f"{path}: the {key} has values that are no whole numbers from 0 on (a probability, or interpolated?); "
+            "give 0 where there is no lesion, and whole numbers where there is one."
+        )
+
+
 class LoadVolumed(LoadImaged):
     """Load one 3D volume a key, channel first, and refuse unusable ones in one clear sentence.
 
@@ -37,7 +55,7 @@ class LoadVolumed(LoadImaged):
 
     Raises:
         InputError: when a volume is missing, unreadable, not 3D, not finite, without position, constant (the first
-            key) or on another grid than the first one.
+            key) or on another grid than the first one, or a lesion mask has other values than whole numbers from 0 on.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -62,4 +80,6 @@ class LoadVolumed(LoadImaged):
                     )
             else:
                 check_same_grid(d[key], path, str(key), first)
+            if key in EXPERTS:
+                _check_label(d[key], path, str(key))
         return d

@@ -6,6 +6,7 @@ import pytest
 import torch
 from monai.data import list_data_collate
 
+from bundle.data.loading import LoadVolumed
 from bundle.data.volumes import check_same_grid, read_oriented, read_volume
 from bundle.errors import InputError
 from tests.heads import AFFINE, save, simulate_head
@@ -159,3 +160,13 @@ def test_half_a_voxel_is_the_same_grid(tmp_path):
         else:
             with pytest.raises(InputError, match="lies elsewhere"):
                 check_same_grid(label, "label.nii.gz", "label", image)
+
+
+@pytest.mark.parametrize("values", [0.6 * MASK, MASK + 1e-7, -MASK.astype(np.int16)])
+def test_a_label_that_was_interpolated_or_is_none_is_refused(values, tmp_path):
+    """Where it is above 0 there is lesion: of an interpolated one that would be everywhere."""
+    data = {"image": save(IMAGE, tmp_path / "image.nii.gz"), "label": save(values, tmp_path / "label.nii.gz")}
+    with pytest.raises(InputError, match=r"label\.nii\.gz: the label has values that are no whole numbers from 0 on"):
+        LoadVolumed(keys=["image", "label"])(data)
+    of_three_kinds = {**data, "label": save(3 * MASK, tmp_path / "kinds.nii.gz")}
+    assert np.array_equal(LoadVolumed(keys=["image", "label"])(of_three_kinds)["label"][0], 3 * MASK)
