@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 
-from bundle.data.volumes import check_same_grid, read_volume
+from bundle.data.volumes import check_label, check_same_grid, read_volume
 from bundle.errors import InputError
 
 # where a NIfTI header says that the voxels lie, in which units, and along which axis they were acquired
@@ -23,23 +23,8 @@ PLACE = (
 # meta data: these fields by name, as the file has them; transforms change the ones beside them
 HEADER = "header_of_scan"
 
-
 # keys of lesion masks that somebody drew
 EXPERTS = ("label", "pseudo_label")
-
-
-def _check_label(label: MetaTensor, path: Any, key: str) -> None:
-    """Refuse a lesion mask that is none: where it is above 0 there is lesion, so a trace of interpolation would count.
-
-    Raises:
-        InputError: when it has other values than whole numbers from 0 on.
-    """
-    values = label.as_tensor()
-    if bool((values < 0).any()) or bool((values != values.round()).any()):
-        raise InputError(
-            f"{path}: the {key} has values that are no whole numbers from 0 on (a probability, or interpolated?); "
-            "give 0 where there is no lesion, and whole numbers where there is one."
-        )
 
 
 class LoadVolumed(LoadImaged):
@@ -81,5 +66,5 @@ class LoadVolumed(LoadImaged):
             else:
                 check_same_grid(d[key], path, str(key), first)
             if key in EXPERTS:
-                _check_label(d[key], path, str(key))
+                check_label(d[key], path, str(key))
         return d

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bundle.data.layouts import LAYOUTS, find_cases
-from bundle.data.volumes import check_same_grid, read_volume
+from bundle.data.volumes import check_label, check_same_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -29,6 +29,7 @@ def _examine(root: Path, case: dict[str, str]) -> dict[str, Any]:
     if "label" in case:
         label = read_volume(root / case["label"], "label")
         check_same_grid(label, root / case["label"], "label", image)
+        check_label(label, root / case["label"], "label")
         result["lesion_voxels"] = int(np.count_nonzero(label))
     return result
 

@@ -162,6 +162,20 @@ def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarr
     return image > statistics.get("brain_floor", 0)
 
 
+def check_label(label: MetaTensor, path: str | Path, role: str) -> None:
+    """Refuse a lesion mask that is none: where it is above 0 there is lesion, so a trace of interpolation would count.
+
+    Raises:
+        InputError: when it has other values than whole numbers from 0 on.
+    """
+    values = label.as_tensor()
+    if bool((values < 0).any()) or bool((values != values.round()).any()):
+        raise InputError(
+            f"{path}: the {role} has values that are no whole numbers from 0 on (a probability, or interpolated?); "
+            "give 0 where there is no lesion, and whole numbers where there is one."
+        )
+
+
 def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:
     """Refuse a volume that does not lie on the grid of ``image``.
 

@@ -1,5 +1,6 @@
 """The command, called as ``itermask2`` is, in this process."""
 
+import inspect
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
 import nibabel as nib
 import numpy as np
@@ -235,3 +237,21 @@ def test_the_wheel_is_one_package_with_configs_and_weights(tmp_path):
     asked = "import itermask2; print(itermask2.__version__, itermask2.segment.__name__)"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stdout.split() == [bundle.__version__, "segment"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "function"),
+    [
+        (["prepare", "folder", ".", "output/list.json"], "bundle.data.prepare.prepare_dataset"),
+        (["phantom", "output/people"], "bundle.phantom.cohort.write_cohort"),
+    ],
+)
+def test_a_subcommand_has_the_defaults_of_what_it_calls(words, function, monkeypatch):
+    parts = inspect.signature(resolve_name(function)).parameters
+    given: dict = {}
+    monkeypatch.setattr(function, lambda **values: given.update(values))
+    assert main(words) == 0
+    of_function = {name: part.default for name, part in parts.items() if part.default is not part.empty}
+    assert {name: tuple(given[name]) if isinstance(given[name], list) else given[name] for name in of_function} == (
+        of_function
+    )
