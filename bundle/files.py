@@ -23,6 +23,15 @@ except ImportError:  # Windows
 logger = logging.getLogger(__name__)
 
 
+def absolute(path: str | Path) -> str:
+    """A path from the root, its links and dots as they are.
+
+    For whatever is read or written beside other work: ITK changes the working folder of the process for the moment in
+    which it loads one of its modules.
+    """
+    return str(Path(path).absolute())
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file under another name and rename it; letters that are no Unicode are written as escapes."""
     path.parent.mkdir(parents=True, exist_ok=True)

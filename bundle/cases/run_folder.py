@@ -22,7 +22,7 @@ from bundle.cases.in_the_background import Background
 from bundle.data.bids import DESCRIPTION, derivatives_description
 from bundle.data.datalists import PATHS
 from bundle.errors import InputError, input_error
-from bundle.files import only_user, sha256, sha256_of, writable_folder, write_whole
+from bundle.files import absolute, only_user, sha256, sha256_of, writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ class RunFolder:
         shard: str = "",
         finished: Sequence[str] = ("page",),
     ) -> None:
-        self.path = Path(output_dir)
-        self.weights = Path(weights)
+        self.path = Path(absolute(output_dir))
+        self.weights = Path(absolute(weights))
         self.settings = dict(settings or {})
         self.overwrite = overwrite
         self.shard = shard

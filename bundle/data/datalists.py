@@ -231,6 +231,7 @@ def training_data(
     if not folder.is_dir():
         raise InputError(f"{dataset_dir}: no such folder; give the folder of your healthy scans as --dataset_dir.")
     subjects: dict[str, list[str]] = {}
+    folder = folder.absolute()
     volumes = volumes_in(folder, pattern)
     if split == "training":
         for sentence in passed_over(folder, volumes):

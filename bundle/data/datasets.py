@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
 from bundle.errors import InputError, input_error
-from bundle.files import sha256_of, stamps
+from bundle.files import absolute, sha256_of, stamps
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,9 @@ class SliceDataset(Dataset):
         volumes = Dataset(entries, transform)
         if cache_dir:
             # by its files and by the settings of the transforms
-            volumes = PersistentDataset(entries, transform, cache_dir, _stamped_hash, hash_transform=pickle_hashing)
+            volumes = PersistentDataset(
+                entries, transform, absolute(cache_dir), _stamped_hash, hash_transform=pickle_hashing
+            )
 
         def load(index: int) -> dict[str, torch.Tensor] | InputError:
             try:

@@ -17,6 +17,7 @@ from bundle.data.datalists import of_contrasts, read_datalist, with_case_names
 from bundle.data.folders import files_below
 from bundle.data.images_below import dicom_folders, passed_over, volumes_in
 from bundle.errors import InputError
+from bundle.files import absolute
 
 logger = logging.getLogger(__name__)
 
@@ -128,15 +129,15 @@ class InferenceData:
         images: Mapping[str, str],
         contrasts: Sequence[str],
     ) -> None:
-        self.sources = sources
-        self.brain_mask = brain_mask
+        self.sources = [absolute(source) if source else source for source in sources]
+        self.brain_mask = absolute(brain_mask) if brain_mask else ""
         self.brain_mask_pattern = brain_mask_pattern
         self.datalist = datalist
         self.split = split
         self.pattern = pattern
         self.modality = modality
         self.series = series
-        self.images = images
+        self.images = {name: absolute(path) for name, path in images.items()}
         self.contrasts = contrasts
         self.passed_over: list[str] = []
 

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 
 import bundle
 from bundle.cases import RunFolder, VolumeStream
+from bundle.data import inference_data
 from bundle.errors import InputError
 from bundle.files import write_whole
 from tests.programs import Program
@@ -99,6 +100,18 @@ def test_any_fault_of_a_volume_is_its_own(tmp_path):
     log = tmp_path / "out" / "errors.log"
     assert listed[1] == f"  {entries[2]['image']}: ZeroDivisionError: division by zero (see {log})."
     assert "Traceback" in log.read_text() and "at fault" not in log.read_text()
+
+
+def test_a_working_folder_that_changes_amid_a_run_moves_nothing(tmp_path, monkeypatch):
+    """ITK changes it for a moment when it loads a module, and results are written beside that."""
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder("out", "weights.pt")
+    (entry,) = inference_data(image=scan(tmp_path, "a") and "a.nii.gz")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run.claim([entry])
+    assert run.case("a").path == tmp_path / "out" / "a" and run.weights == tmp_path / "weights.pt"
+    assert entry["image"] == str(tmp_path / "a.nii.gz")
 
 
 def test_files_of_others_are_never_replaced(tmp_path):
