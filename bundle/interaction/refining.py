@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,46 +78,63 @@ def _new_score(state: ScanState, raw: Tensor, touched: Tensor) -> Tensor:
     return score
 
 
-def _refined_slice(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
-    """What one slice looks like, given what is known of it: probability of a lesion, and reconstruction, H x W each.
+def _refined_slices(
+    state: ScanState, numbers: Sequence[int], normal: Tensor, lesion: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """What some slices look like, given what is known of each: probability of a lesion, and reconstruction, H x W each.
 
-    The slice is refined alone, so that its result depends on what is known of it alone; the last results are kept.
-    Without a judge the error stands for the probability.
+    A slice that is remembered with the same knowledge is not refined again; the others pass through the networks
+    together. Without a judge the error stands for the probability.
+
+    Args:
+        state: of the scan.
+        numbers: of the slices.
+        normal: bool, what is known to be normal in the whole scan, H x W x D.
+        lesion: the same of lesions.
     """
-    key = (number, normal.numpy().tobytes(), lesion.numpy().tobytes())
-    if key not in state.refined:
-        state.refined[key] = _refine(state, number, normal, lesion)
-        while len(state.refined) > KEPT_PER_SLICE * state.score.shape[-1]:
-            state.refined.pop(next(iter(state.refined)), None)
-    return state.refined[key]
+    keys = [(n, normal[..., n].numpy().tobytes(), lesion[..., n].numpy().tobytes()) for n in numbers]
+    known = {key: state.refined[key] for key in keys if key in state.refined}
+    new = [key for key in keys if key not in known]
+    if new:
+        chosen = torch.tensor([key[0] for key in new])
+        known.update(zip(new, _refine(state, chosen, normal[..., chosen], lesion[..., chosen])))
+    state.refined.update(known)
+    while len(state.refined) > KEPT_PER_SLICE * state.score.shape[-1]:
+        state.refined.pop(next(iter(state.refined)), None)
+    return [known[key] for key in keys]
 
 
-def _refine(state: ScanState, number: int, normal: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
+def _refine(state: ScanState, numbers: Tensor, normal: Tensor, lesion: Tensor) -> list[tuple[Tensor, Tensor]]:
     tools, network = state.tools, state.network
     device = network.threshold.device
-    whole = state.slices[number : number + 1].to(device)
+    whole = state.slices[numbers].to(device)
     image, brain = whole[state.window], whole[state.window] > BACKGROUND
+    known_normal, known_abnormal = (
+        known.movedim(-1, 0)[:, None].to(device)[state.window] for known in (normal, lesion)
+    )
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=tools.amp):
         found = network.refine(
             image=image,
             brain_mask=brain,
-            seeds=torch.tensor([number + 1_000_000 * tools.seed], device=device),
+            seeds=numbers.to(device) + 1_000_000 * tools.seed,
             # it goes on from where it ended
-            start=(state.hidden[number : number + 1] > 0).to(device)[state.window],
-            known_normal=normal[None, None].to(device)[state.window],
-            known_abnormal=lesion[None, None].to(device)[state.window],
+            start=(state.hidden[numbers] > 0).to(device)[state.window],
+            known_normal=known_normal,
+            known_abnormal=known_abnormal,
             detail=high_frequency(whole, network.radius)[state.window],
+            batch_size=tools.batch_size,
         )
         if network.judge is None:
             probability = reconstruction_error(image, found.reconstruction, network.contrast) * brain
         else:
-            probability = network.lesion_probability(image, found.reconstruction)
+            pairs = zip(image.split(tools.batch_size), found.reconstruction.split(tools.batch_size))
+            probability = torch.cat([network.lesion_probability(part, painted) for part, painted in pairs])
     parts = []
     for part, outside in ((probability, 0.0), (found.reconstruction, BACKGROUND)):
         new = torch.full(whole.shape, outside)
         new[state.window] = part.float().cpu()
-        parts.append(new[0, 0])
-    return parts[0], parts[1]
+        parts.append(new[:, 0])
+    return list(zip(*parts))
 
 
 def _slice_scores(state: ScanState, probability: Tensor) -> Tensor:
@@ -148,10 +166,9 @@ def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.n
         return Refined(state.score, state.reconstruction)
     touched = torch.from_numpy(ndimage.binary_dilation(touched.numpy()))
     probability, reconstruction = torch.zeros_like(state.score), state.reconstruction.clone()
-    for number in touched.nonzero().flatten().tolist():
-        probability[..., number], reconstruction[..., number] = _refined_slice(
-            state, number, normal[..., number], lesion[..., number]
-        )
+    numbers = touched.nonzero().flatten().tolist()
+    for number, slices in zip(numbers, _refined_slices(state, numbers, normal, lesion)):
+        probability[..., number], reconstruction[..., number] = slices
     raw = torch.where(touched, _slice_scores(state, probability), state.slice_score)
     score = raw if state.tools.network.judge is None else _new_score(state, raw, touched)
     score[normal] = 0.0

@@ -13,6 +13,7 @@ Box = tuple[slice, slice, slice]
 
 # octaves of the score beside its threshold beyond which it says no more
 _OCTAVES = 3.0
+_ALL_AROUND = np.ones((3, 3, 3))
 
 
 def box_around(voxel: Sequence[int], shape: Sequence[int], spacing: np.ndarray, reach: float) -> Box:
@@ -34,6 +35,29 @@ def distance_from(voxels: Sequence[Sequence[int]], shape: Sequence[int], spacing
 def octaves(score: np.ndarray, threshold: float) -> np.ndarray:
     """How often a score is twice its threshold, or half of it; from -3 to 3."""
     return np.clip(np.log2(np.maximum(score, 1e-6) / threshold), -_OCTAVES, _OCTAVES)
+
+
+def _with_crumbs(region: np.ndarray, wrong: np.ndarray, near: np.ndarray, share: float) -> np.ndarray:
+    """A region and the small pieces that it leaves of the error: crumbs of what it takes away, holes in what it adds.
+
+    Args:
+        region: bool, within ``wrong``.
+        wrong: see :py:func:`click_region`.
+        near: bool, the shape of ``wrong``; a piece goes along only where the whole of it is near.
+        share: of the region; no larger piece goes along.
+    """
+    pieces, number = ndimage.label(wrong & ~region, _ALL_AROUND)
+    if not number:
+        return region
+    touching = np.bincount(pieces[ndimage.binary_dilation(region, _ALL_AROUND)], minlength=number + 1) > 0
+    inside = near.copy()
+    for axis in range(near.ndim):
+        # what reaches the end of the box may go on behind it
+        np.moveaxis(inside, axis, 0)[[0, -1]] = False
+    leaves = np.bincount(pieces[~inside], minlength=number + 1) > 0
+    small = np.bincount(pieces.ravel(), minlength=number + 1) <= share * region.sum()
+    small[0] = False
+    return region | (touching & small & ~leaves)[pieces]
 
 
 def click_region(
@@ -66,7 +90,8 @@ def click_region(
             direction of the click; ``score``, octaves of the score against it. For a click on a lesion in ``lesion``,
             for one on normal tissue in ``normal``: ``fall``, millimetres from the click; ``against``, interquartile
             ranges of intensity against its direction, and ``contrast``, that share more of what lies between the click
-            and the median of ``unmarked``.
+            and the median of ``unmarked``. And ``crumbs``: pieces that are cut off and no larger than this share of the
+            region go with it, as surely as the least sure part of it.
 
     Returns:
         np.ndarray: float32, the shape of ``wrong``.
@@ -92,4 +117,8 @@ def click_region(
     if not belongs[at]:
         return np.zeros(wrong.shape, np.float32)
     components, _ = ndimage.label(belongs)
-    return np.where(components == components[at], 1 - off, 0).astype(np.float32)
+    region = components == components[at]
+    surely = np.where(region, 1 - off, 0).astype(np.float32)
+    crumbs = _with_crumbs(region, wrong, near, rule["crumbs"]) & ~region
+    surely[crumbs] = surely[region].min()
+    return surely

@@ -29,6 +29,7 @@ class Tools(NamedTuple):
         network: with its weights, on its device.
         rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.click_region`.
         seed: of the noise, see :py:class:`bundle.model.IterativeMaskInferer`.
+        batch_size: see there.
         crop_multiple: see there.
         amp: whether the network runs in half precision on a GPU.
         cpu_precision: on a CPU, see :py:class:`bundle.model.IterativeMaskInferer`.
@@ -41,6 +42,7 @@ class Tools(NamedTuple):
     network: IterMaskNet
     rule: Mapping[str, Any]
     seed: int
+    batch_size: int
     crop_multiple: int | None
     amp: bool
     cpu_precision: str

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from bundle import segment
 from bundle.errors import InputError
-from bundle.interaction import Prompts, answer, prepare_scan
+from bundle.interaction import Prompts, ScanState, answer, prepare_scan
 from tests.interaction.conftest import TINY
 
 
@@ -46,6 +46,17 @@ def test_the_order_of_prompts_and_what_was_asked_before_mean_nothing(state):
     assert np.array_equal(first.reconstruction, second.reconstruction)
     # undo: the same call with one prompt less
     assert np.array_equal(answer(state, Prompts()).mask, state.automatic.mask)
+
+
+def test_slices_refined_together_are_as_slices_refined_alone(state):
+    prompts = Prompts(foreground=[[20, 20, 5], [28, 40, 8]])
+    alone, together = (ScanState(state.data, state.tools._replace(batch_size=size)) for size in (1, 16))
+    # one of its slices is remembered from another question
+    answer(together, Prompts(foreground=[[20, 20, 5]])).on_model_grid  # noqa: B018
+    one, other = answer(alone, prompts).on_model_grid, answer(together, prompts).on_model_grid
+    np.testing.assert_allclose(one.score, other.score, atol=1e-4)
+    np.testing.assert_allclose(one.reconstruction, other.reconstruction, atol=1e-4)
+    assert not np.allclose(one.reconstruction, state.reconstruction, atol=1e-4)
 
 
 def test_prompts_are_obeyed_at_every_voxel_of_theirs(state):

@@ -4,6 +4,7 @@ from bundle.interaction import click_region
 
 RULE = {
     **{"reach": 20.0, "rim": 1.0, "depth": 2.0, "blur": 0.01, "spot": 1.2, "with": 3.0, "score": 3.0},
+    "crumbs": 0.1,
     "lesion": {"fall": 14.0, "against": 0.1, "contrast": 0.3},
     "normal": {"fall": 21.0, "against": 0.45, "contrast": 0.0},
 }
@@ -57,3 +58,15 @@ def test_the_score_keeps_a_click_on_a_lesion_from_what_scores_far_lower():
     assert belongs[23, 20, 5] > 0 and not belongs[24:].any()
     # a click on normal tissue takes what scores lower
     assert region(np.zeros(score.shape), lesion=False, score=score)[24, 20, 5] > 0
+
+
+def test_small_pieces_that_it_cuts_off_go_with_it_and_large_ones_stay():
+    wrong = np.zeros((41, 41, 11), bool)
+    wrong[15:26, 15:26, 3:8] = True
+    # too bright for a click on normal tissue: a crumb at an end of the error, and half of another error
+    bright = np.zeros(wrong.shape)
+    bright[24:26, 15:20, 3:5] = 2.0
+    assert np.array_equal(region(bright, lesion=False, wrong=wrong) > 0, wrong)
+    bright[20:26, 15:26, 3:8] = 2.0
+    belongs = region(bright, (17, 20, 5), lesion=False, wrong=wrong)
+    assert np.array_equal(belongs > 0, wrong & (bright == 0))
