@@ -51,14 +51,13 @@ def start(
         options: of ``itermask2 segment`` that the run was made with.
 
     Raises:
-        InputError: when there is no finished case, the port is taken, or the viewer is not installed.
+        InputError: when there is no case to review, the port is taken, or the viewer is not installed.
     """
     _check_installed()
-    from bundle.cases import finished_cases
+    from bundle.review.reviewable import check_reviewable
 
+    left_out = check_reviewable(output_dir)
     folder = Path(output_dir).resolve()
-    if next(finished_cases(folder), None) is None:
-        raise InputError(f"{output_dir}: there is no finished case in it; give the output folder of itermask2 segment.")
     with _listening(port) as listener:
         import uvicorn
 
@@ -71,6 +70,8 @@ def start(
         token, port = secrets.token_urlsafe(), listener.getsockname()[1]
         address = f"http://{HOST}:{port}/?token={token}"
         print(f"Results: {folder}\nReview in a browser on this machine: {address}\nStop with Ctrl+C.", flush=True)
+        for fault in left_out:
+            print(f"Left out: {fault}", flush=True)
         if browser:
             webbrowser.open(address)
         settings = uvicorn.Config(

@@ -11,11 +11,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from bundle.cases import CaseFolder, finished_cases
+from bundle.cases import CaseFolder
 from bundle.errors import InputError
 from bundle.interaction import Answer, ScanState, answer
 from bundle.label.states import States
 from bundle.review.layers import geometry, on_grid_of, result_file, scan_file
+from bundle.review.reviewable import reviewable_cases
 from bundle.review.strokes import prompts_of
 from bundle.review.versions import ACCEPTED, CORRECTED, OPEN, VERDICTS, Versions
 
@@ -71,8 +72,8 @@ class Session:
         self._answers: dict[str, tuple[Any, Answer]] = {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per case that the run has finished: its facts, and what was decided."""
-        self._cases = {self._name(case): case for case in finished_cases(self.output_dir)}
+        """One row per case that can be reviewed: its facts, and what was decided."""
+        self._cases = {self._name(case): case for case in reviewable_cases(self.output_dir)}
         return [self._row(name) for name in self._cases]
 
     def _name(self, case: CaseFolder) -> str:

@@ -10,6 +10,7 @@ from bundle.cases import CaseFolder
 from bundle.cli.main import main
 from bundle.data import read_volume
 from bundle.interaction import Prompts, answer
+from bundle.review.reviewable import check_reviewable
 from tests.review.serving import TOKEN
 
 POINT = {"kind": "lesion", "shape": "point", "voxels": [[5, 20, 20]]}
@@ -154,11 +155,29 @@ def test_strangers_are_refused(served):
 
 
 def test_a_folder_without_results_and_a_taken_port_get_one_sentence(served, tmp_path, capsys):
+    folder = tmp_path / "folders"
+    for name, content in (("damaged", "{"), ("foreign", "[]")):
+        (folder / name / "a").mkdir(parents=True)
+        (folder / name / "a" / "a_statistics.json").write_text(content)
     (tmp_path / "empty").mkdir()
     for arguments, words in (
+        ([str(tmp_path / "missing")], "missing: no such folder"),
+        ([str(folder / "damaged" / "a" / "a_statistics.json")], "a_statistics.json: no such folder"),
+        ([str(folder / "damaged")], "a_statistics.json: missing or damaged"),
+        ([str(folder / "foreign")], "a_statistics.json: it is no result of itermask2 segment"),
         ([str(tmp_path / "empty")], "there is no finished case in it"),
         ([str(served.session.output_dir), "--port", str(served.port)], f"--port {served.port}: it cannot be used"),
         ([str(served.session.output_dir), "--keep", "0"], "--keep"),
     ):
         assert main(["review", *arguments, "--no-browser"]) == 1
-        assert words in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert words in said and "Traceback" not in said
+
+
+def test_a_damaged_case_keeps_nobody_from_the_others(served):
+    damaged = served.session.case(served.id_of("turned"))
+    damaged.file("mask").unlink()
+    assert [row["case"] for row in served.ask("GET", "/cases").json["cases"]] == ["upright"]
+    assert check_reviewable(served.session.output_dir) == [
+        f"{damaged.file('mask')}: the mask of this case is not there any more; segment the scan again."
+    ]
