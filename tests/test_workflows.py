@@ -283,18 +283,22 @@ def test_judged_inference(judged, cohort, judged_results, tmp_path):
     assert not (tmp_path / "refined" / "patient_0_flair" / "patient_0_flair_score.nii.gz").exists()
 
 
-def test_calibration_of_the_judge_moves_its_threshold_alone(cohort, judged, tmp_path):
+def test_calibration_of_the_judge_on_a_folder_moves_its_threshold_alone(cohort, judged, tmp_path):
+    """A folder of healthy scans, without a datalist."""
+    for folder in cohort.glob("h*"):
+        (tmp_path / "healthy" / folder.name).parent.mkdir(exist_ok=True)
+        (tmp_path / "healthy" / folder.name).symlink_to(folder)
     before = torch.load(judged / "model.pt", weights_only=True)
     run(
         "infer",
         ["inference", "calibrate_judge"],
-        dataset_dir=str(cohort),
-        output_dir=str(tmp_path),
+        dataset_dir=str(tmp_path / "healthy"),
+        output_dir=str(tmp_path / "output"),
         ckpt_path=str(judged / "model.pt"),
         **JUDGED,
         lesion_percentile=90.0,
     )
-    after = torch.load(tmp_path / "model.pt", weights_only=True)
+    after = torch.load(tmp_path / "output" / "model.pt", weights_only=True)
     assert after["lesion_threshold"] < before["lesion_threshold"]
     assert all(torch.equal(before[name], after[name]) for name in before if name != "lesion_threshold")
 

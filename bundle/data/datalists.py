@@ -248,4 +248,4 @@ def training_data(
     random.Random(seed).shuffle(names)
     held_out = max(1, round(validation_fraction * len(names)))
     chosen = names[:held_out] if split == "validation" else names[held_out:]
-    return [{"image": path} for name in sorted(chosen) for path in subjects[name]]
+    return with_case_names([{"image": path} for name in sorted(chosen) for path in subjects[name]])
