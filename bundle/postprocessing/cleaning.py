@@ -60,20 +60,27 @@ def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
     return without_small(with_holes_filled(mask), smallest_share)
 
 
-def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float) -> np.ndarray:
-    """Drop the components (26-connected) that score nowhere as high as ``lowest_peak``.
+def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float, whole_size: float) -> np.ndarray:
+    """Drop the components (26-connected) that score nowhere high enough.
+
+    What is small is a lesion only when it scores high; what is large speaks by its size too.
 
     Args:
         mask: bool, three axes.
         score: lesion score, the shape of ``mask``.
         lowest_peak: a component stays when its highest score is at least this.
+        whole_size: voxels up to which that is so. Of larger ones less is asked, by the cube root of their size: of one
+            eight times as large a half.
 
     Returns:
         np.ndarray: bool, the shape of ``mask``.
     """
     labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    inside = labels[mask]
+    sizes = np.bincount(inside, minlength=number + 1)
+    asked = lowest_peak * np.minimum(1, whole_size / np.maximum(sizes, 1)) ** (1 / 3)
     peaks = np.zeros(number + 1, bool)
-    peaks[labels[mask & (score >= lowest_peak)]] = True
+    peaks[inside[score[mask] >= asked[inside]]] = True
     kept = np.zeros_like(mask)
-    kept[mask] = peaks[labels[mask]]
+    kept[mask] = peaks[inside]
     return kept

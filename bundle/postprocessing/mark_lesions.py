@@ -19,8 +19,17 @@ from bundle.errors import InputError
 from bundle.model.lesion_score import lesion_intensity
 from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_small
 from bundle.postprocessing.statistics import millilitres_per_voxel
-from bundle.postprocessing.volume_threshold import mean_threshold, threshold_range, threshold_weights
+from bundle.postprocessing.volume_threshold import (
+    mean_threshold,
+    nearness,
+    share_of_what_is_above,
+    threshold_range,
+    threshold_weights,
+)
 from bundle.preprocessing.intensities import BACKGROUND
+
+# of the numbers of the search, those that are not for how sharp edges are
+OF_THIS_STEP = ("share", "spread", "tail", "uncertain")
 
 
 def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitres: float) -> list[float]:
@@ -75,20 +84,27 @@ class MarkLesionsd(MapTransform):
         score_sigma: of the score's intensity, see :py:func:`bundle.model.lesion_score.robust_intensity`.
         smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
         search: of the threshold: ``size_exponent``, ``ratio``, ``fewest`` and ``softness``, see
-            :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`; ``tail`` and ``uncertain``, see below.
+            :py:func:`bundle.postprocessing.volume_threshold.threshold_weights`; ``share``, ``spread``, ``tail`` and
+            ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
+        peak_ml: millilitres of a component up to which it is asked for; of larger ones less is.
         score_key: of the lesion score of the volume, see :py:func:`bundle.postprocessing.volume_score.volume_score`.
         image_key: of the preprocessed image.
 
-    Of a score by intensity the threshold is that of
-    :py:func:`bundle.postprocessing.volume_threshold.sharpest_threshold`, above the ``lesion_threshold`` in
-    ``refinement``, which gains it as ``volume_threshold``, and as ``threshold_range`` the two thresholds beyond which
-    lies a share ``tail`` of the weights on either side. Where the masks at these two have a Dice below ``uncertain``
-    with one another, it gains their sizes as ``uncertain_ml``. Of a score by probability the threshold is
+    Of a score by intensity the threshold is no lower than the ``lesion_threshold`` in ``refinement``: the geometric
+    mean of thresholds, which have a weight by how sharp the edges of their masks are
+    (:py:func:`bundle.postprocessing.volume_threshold.threshold_weights`), and another by how near they are to ``share``
+    times the mean score above them (:py:func:`bundle.postprocessing.volume_threshold.share_of_what_is_above`; a
+    Gaussian of their logarithm, of ``spread``). Either alone errs elsewhere: edges are sharp around haze too, and a
+    share of the mean is too high for faint lesions.
+
+    ``refinement`` gains the threshold as ``volume_threshold``, and as ``threshold_range`` the two thresholds beyond
+    which lies a share ``tail`` of the weights on either side. Where the masks at these two have a Dice below
+    ``uncertain`` with one another, it gains their sizes as ``uncertain_ml``. Of a score by probability the threshold is
     ``lesion_threshold`` itself.
 
     Raises:
-        InputError: when ``lesion_threshold`` is not calibrated.
+        InputError: when ``lesion_threshold`` is not calibrated; or at once when ``share`` or ``spread`` make no sense.
     """
 
     def __init__(
@@ -100,6 +116,7 @@ class MarkLesionsd(MapTransform):
         smallest_share: float,
         search: Mapping[str, Any],
         lowest_peak: float,
+        peak_ml: float,
         score_key: str = "score",
         image_key: str = "image",
     ) -> None:
@@ -108,16 +125,25 @@ class MarkLesionsd(MapTransform):
         self.score = score
         self.score_sigma = score_sigma
         self.smallest_share = smallest_share
-        self.search = {name: value for name, value in search.items() if name not in ("tail", "uncertain")}
+        self.search = {name: value for name, value in search.items() if name not in OF_THIS_STEP}
+        self.share = float(search["share"])
+        self.spread = float(search["spread"])
+        if not (0 < self.share < 1 and self.spread > 0):
+            raise InputError(
+                f"threshold_search has share {self.share:g} and spread {self.spread:g}; "
+                "give a share between 0 and 1 and a positive spread."
+            )
         self.tail = float(search["tail"])
         self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
+        self.peak_ml = peak_ml
         self.score_key = score_key
         self.image_key = image_key
 
-    def _marked(self, score: np.ndarray, threshold: float, brain: np.ndarray) -> np.ndarray:
-        """The mask by a score by intensity, at a threshold."""
-        mask = with_high_peak(with_holes_filled(score > threshold), score, self.lowest_peak)
+    def _marked(self, score: np.ndarray, threshold: float, brain: np.ndarray, millilitres: float) -> np.ndarray:
+        """The mask by a score by intensity, at a threshold; a voxel has so many millilitres."""
+        whole = with_holes_filled(score > threshold)
+        mask = with_high_peak(whole, score, self.lowest_peak, self.peak_ml / millilitres)
         # holes in the brain mask are filled like others
         return without_small(mask, self.smallest_share) & brain
 
@@ -138,12 +164,15 @@ class MarkLesionsd(MapTransform):
             intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
             searched = score, intensity, brain, lowest, self.smallest_share
             weights = _Last.of((*searched, self.search), partial(threshold_weights, *searched, **self.search))
+            middle = share_of_what_is_above(score, brain, lowest, self.share)
+            weights = weights * nearness(len(weights), lowest, self.search["ratio"], middle, self.spread)
             threshold = mean_threshold(weights, lowest, self.search["ratio"])
-            mask = self._marked(score, threshold, brain)
+            millilitres = millilitres_per_voxel(d[self.image_key].affine)
+            mask = self._marked(score, threshold, brain, millilitres)
             between = threshold_range(weights, lowest, self.search["ratio"], self.tail)
-            low, high = (self._marked(score, end, brain) for end in between)
+            low, high = (self._marked(score, end, brain, millilitres) for end in between)
             found = {"threshold_range": list(between)}
-            if sizes := uncertain_ml(low, high, self.uncertain, millilitres_per_voxel(d[self.image_key].affine)):
+            if sizes := uncertain_ml(low, high, self.uncertain, millilitres):
                 found["uncertain_ml"] = sizes
             d["refinement"] = {**d["refinement"], **found}
         else:

@@ -22,6 +22,9 @@ from bundle.preprocessing.intensities import BACKGROUND
 # key, and meta data of the image: the field that was taken out of it
 COIL_FIELD = "coil_field"
 
+# of the numbers of the field, those that N4 does not take
+OF_THE_TWO_SEARCHES = ("margin", "sure_score", "fade_ml", "fade_spread")
+
 
 def without_field(image: Tensor, field: Tensor) -> Tensor:
     """A normalised image divided by the field of its coil.
@@ -38,8 +41,9 @@ def without_field(image: Tensor, field: Tensor) -> Tensor:
 class FieldFreeInferer(Inferer):
     """Search a scan, take the field of its coil out, and search it again.
 
-    N4 takes a large lesion's brightness for the coil's, so it does not look at what the first search is sure of; and
-    where that marks much, nothing is corrected: what is left to look at says too little of the field there.
+    N4 takes a lesion's brightness for the coil's, so it does not look at what the first search is sure of. Where that
+    marks much, nothing is corrected: what is left to look at says too little of the field there. Nor is a weak field
+    taken out: it does less harm than what N4 makes of the lesions that the first search has missed.
 
     Args:
         inferer: that finds lesions, such as :py:class:`bundle.model.inferer.IterativeMaskInferer`.
@@ -49,7 +53,8 @@ class FieldFreeInferer(Inferer):
         field: settings of :py:func:`bundle.preprocessing.coil_field.coil_field`; ``sure_score``: what is marked
             and scores as high is hidden from N4, and so are ``margin`` pixels around it; and ``fade_ml``: up to how
             many millilitres the first search may mark for the whole field to be taken out, and from how many on nothing
-            is. Between them a share of its logarithm is.
+            is; ``fade_spread``: up to which standard deviation of its logarithm in the brain nothing of the field is
+            taken out, and from which on all is. Between them a share of its logarithm is.
         percentile: of the brain's intensities that is +3 again after the correction.
 
     What is found gains ``coil_field``, the shape of the image, unless nothing was corrected. A model without a judge
@@ -65,7 +70,8 @@ class FieldFreeInferer(Inferer):
         self.margin = int(field["margin"])
         self.sure_score = float(field["sure_score"])
         self.fade_ml = [float(ml) for ml in field["fade_ml"]]
-        self.field = {name: value for name, value in field.items() if name not in ("margin", "sure_score", "fade_ml")}
+        self.fade_spread = [float(spread) for spread in field["fade_spread"]]
+        self.field = {name: value for name, value in field.items() if name not in OF_THE_TWO_SEARCHES}
         self.percentile = percentile
 
     def _marked(self, image: Any, found: Mapping[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,10 +86,11 @@ class FieldFreeInferer(Inferer):
         mask, score = (torch.as_tensor(marked[name])[0].cpu().numpy() for name in ("pred", "score"))
         return mask > 0, (mask > 0) & (score >= self.sure_score)
 
-    def _share(self, millilitres: float) -> float:
-        """The share of the field that is taken out, by what the first search marks."""
-        full, none = self.fade_ml
-        return min(1.0, max(0.0, (none - millilitres) / (none - full)))
+    def _taken_out(self, field: np.ndarray, brain: np.ndarray, millilitres: float) -> np.ndarray:
+        """The part of a field that is taken out, by its spread and by what the first search marks."""
+        by_marks = np.interp(millilitres, self.fade_ml, (1.0, 0.0))
+        by_spread = np.interp(np.log(field[brain]).std(), self.fade_spread, (0.0, 1.0))
+        return field ** np.float32(by_marks * by_spread)
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """See :py:class:`bundle.model.inferer.IterativeMaskInferer`."""
@@ -98,15 +105,18 @@ class FieldFreeInferer(Inferer):
             brain = (volume > BACKGROUND).numpy()
             signal = ((volume - BACKGROUND) / (-2 * BACKGROUND)).numpy()
             spacing = [float(mm) for mm in affine_to_spacing(torch.as_tensor(image.affine).reshape(-1, 4, 4)[0])]
-            sure, share = np.zeros_like(brain), 1.0
-            if first is not None:
-                marked, sure = self._marked(image, first, number)
-                share = self._share(float(marked.sum()) * float(np.prod(spacing)) / 1000)
             field = np.ones_like(signal)
-            if share > 0:
-                reach = 2 * self.margin + 1
-                used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
-                field = coil_field(signal, brain, used, spacing, **self.field) ** share
+            if first is None:
+                field = coil_field(signal, brain, brain, spacing, **self.field)
+            else:
+                marked, sure = self._marked(image, first, number)
+                millilitres = float(marked.sum()) * float(np.prod(spacing)) / 1000
+                if millilitres < self.fade_ml[1]:
+                    reach = 2 * self.margin + 1
+                    used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
+                    field = coil_field(signal, brain, used, spacing, **self.field)
+                    field = self._taken_out(field, brain, millilitres)
+            if (field != 1).any():
                 # the percentile of the brain's signal is 1 again
                 field[brain] *= np.percentile(signal[brain] / field[brain], self.percentile)
             fields.append(torch.from_numpy(field)[None])

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The threshold of a volume, where the edges of its mask are sharpest."""
+"""The threshold of a volume: where the edges of its mask are sharpest, near a share of what the mask scores."""
 
 from __future__ import annotations
 
@@ -82,6 +82,42 @@ def threshold_weights(
     if not 0 < highest < math.inf:
         return nothing
     return np.exp((sharpness / highest - 1) / softness)
+
+
+def share_of_what_is_above(score: np.ndarray, brain: np.ndarray, lowest: float, share: float) -> float:
+    """The threshold that is a share of the mean score of what lies above it.
+
+    With a half it is that of Ridler and Calvard (IEEE Trans. SMC 1978) for a background that scores 0: half-way up the
+    edge. Where the tissue around a lesion scores too, as it does at a blurred rim, the true edge lies lower.
+
+    Args:
+        score: lesion score of a volume, 0 or more.
+        brain: bool, the shape of ``score``.
+        lowest: what scores less is not considered.
+        share: between 0 and 1.
+
+    Returns:
+        float: no less than ``lowest``.
+    """
+    values = np.sort(score[brain & (score > lowest)])[::-1]
+    if not len(values):
+        return lowest
+    means = values.cumsum(dtype=np.float64) / np.arange(1, len(values) + 1)
+    return float(values[values >= share * means].min())
+
+
+def nearness(number: int, lowest: float, ratio: float, middle: float, spread: float) -> np.ndarray:
+    """Weights of thresholds by how near they are to one of them: a Gaussian of their logarithm.
+
+    Args:
+        number: of thresholds, ``lowest * ratio**i``.
+        lowest: the first of them.
+        ratio: between one of them and the next.
+        middle: threshold whose weight is 1.
+        spread: standard deviation, a difference of logarithms.
+    """
+    distances = np.arange(number) * math.log(ratio) - math.log(middle / lowest)
+    return np.exp(-0.5 * (distances / spread) ** 2)
 
 
 def mean_threshold(weights: np.ndarray, lowest: float, ratio: float) -> float:

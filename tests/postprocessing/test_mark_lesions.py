@@ -11,6 +11,8 @@ from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_sli
 from bundle.postprocessing.volume_threshold import (
     edge_step,
     mean_threshold,
+    nearness,
+    share_of_what_is_above,
     sharpest_threshold,
     threshold_range,
     threshold_weights,
@@ -19,11 +21,15 @@ from bundle.preprocessing.intensities import BACKGROUND
 
 # the rules of configs/inference.json
 SEARCH = {"ratio": 1.16, "size_exponent": 0.2, "fewest": 10, "softness": 0.1}
+NEAR = {"share": 0.333, "spread": 0.7}
 DOUBT = {"tail": 0.1, "uncertain": 0.8}
 
 
-def mark_lesions(smallest_share: float = 0.05, lowest_peak: float = 0.6, score: str = "intensity") -> MarkLesionsd:
-    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, SEARCH | DOUBT, lowest_peak)
+def mark_lesions(
+    smallest_share: float = 0.05, lowest_peak: float = 0.6, score: str = "intensity", peak_ml: float = 5.0
+) -> MarkLesionsd:
+    search = SEARCH | NEAR | DOUBT
+    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, search, lowest_peak, peak_ml)
 
 
 def test_small_components_go():
@@ -113,7 +119,9 @@ def test_small_lesions_are_marked_and_a_low_peak_is_none():
     # the speck stays; the corner (0.3) is above the threshold nowhere near a peak of 0.6
     assert result["refinement"]["volume_threshold"] < 0.6
     assert result["pred"][0, 9, 9, 0] == 1 and result["pred"][0, 0, 0, 0] == 0 and result["pred"].sum() == 76
-    assert mark_lesions(smallest_share=0.0, lowest_peak=0.8)(data)["pred"].sum() == 1
+    # of 75 voxels of 1 ml less is asked, unless they count as small
+    assert mark_lesions(smallest_share=0.0, lowest_peak=0.8)(data)["pred"].sum() == 76
+    assert mark_lesions(smallest_share=0.0, lowest_peak=0.8, peak_ml=100.0)(data)["pred"].sum() == 1
 
 
 @pytest.mark.parametrize("spacing", [10.0, 1.0])
@@ -133,8 +141,16 @@ def test_by_probability_one_threshold_marks_lesions_of_every_size(spacing):
 def test_a_component_stays_by_its_highest_score():
     score = np.zeros((8, 8, 3))
     score[1:4, 1:4, 1], score[2, 2, 1], score[6, 6] = 0.3, 1.2, 1.1
-    assert with_high_peak(score > 0.2, score, 1.2).sum() == 9 and with_high_peak(score > 0.2, score, 1.1).sum() == 12
-    assert not with_high_peak(score > 2, score, 1.2).any()
+    assert [with_high_peak(score > 0.2, score, lowest, 100).sum() for lowest in (1.2, 1.1)] == [9, 12]
+    assert not with_high_peak(score > 2, score, 1.2, 100).any()
+
+
+def test_of_a_large_component_a_lower_peak_is_asked():
+    score = np.zeros((12, 12, 5))
+    score[1:9, 1:9, 1] = score[10:, 10:, 3:] = 0.6  # 64 voxels, and 8
+    assert with_high_peak(score > 0, score, 1.2, whole_size=8).sum() == 64
+    assert not with_high_peak(score > 0, score, 1.21, whole_size=8).any()
+    assert with_high_peak(score > 0, score, 0.6, whole_size=1000).sum() == 72
 
 
 def test_a_threshold_moves_little_when_two_outlines_are_nearly_as_sharp():
@@ -152,6 +168,44 @@ def test_what_shows_in_one_of_many_thin_slices_is_smoothed_away():
     score[2, 2, 4] = score[5:7, 5:7, 3:6] = 1.0
     thin, thick = (smoothed_across_slices(score, mm, sigma=1.0) for mm in (1.0, 5.0))
     assert thin[2, 2, 4] < 0.5 < thin[5, 5, 4] and thick[2, 2, 4] > 0.9 and thick[5, 5, 4] > 0.9
+
+
+def test_a_threshold_is_a_share_of_the_mean_above_it():
+    score, brain = np.array([[[4.0, 3.0, 2.0, 1.0, 0.2, 9.0]]]), np.array([[[True] * 5 + [False]]])
+    # means of what is no lower: 4, 3.5, 3, 2.5, 2.04
+    assert share_of_what_is_above(score, brain, 0.1, 0.5) == 2.0
+    assert share_of_what_is_above(score, brain, 0.1, 0.39) == 1.0
+    assert share_of_what_is_above(score, brain, 0.1, 0.05) == 0.2
+    assert share_of_what_is_above(score, brain, 1.5, 0.1) == 2.0
+    assert share_of_what_is_above(score, brain, 5.0, 0.5) == 5.0
+    # twice the score, twice the threshold
+    assert share_of_what_is_above(2 * score, brain, 0.1, 0.5) == 4.0
+
+
+def test_thresholds_count_by_how_near_they_are():
+    weights = nearness(5, lowest=0.1, ratio=2.0, middle=0.4, spread=np.log(2))
+    assert weights == pytest.approx(np.exp([-2.0, -0.5, 0.0, -0.5, -2.0]))
+
+
+def test_haze_around_a_bright_lesion_is_left_out():
+    """Its edge is nearly as sharp, and it is larger; but it scores far below the lesion."""
+    intensity, _, brain = halo(2.0, 0.9)
+    x, y = np.ogrid[-16:16, -16:16]
+    radius = np.repeat(np.hypot(x, y)[..., None], 3, axis=2)
+    score = np.where(radius < 5, 3.0, np.where(radius < 9, 0.3, 0.0))
+    by_edges = sharpest_threshold(score, intensity, brain, 0.03, 0.05, **SEARCH)
+    assert by_edges < 0.3 and share_of_what_is_above(score, brain, 0.03, 0.333) == 3.0
+    image = MetaTensor(torch.from_numpy(np.where(brain, intensity, BACKGROUND))[None].float(), affine=torch.eye(4))
+    data = {"pred": image > 9, "image": image, "score": torch.from_numpy(score)[None].float()}
+    result = mark_lesions()({**data, "refinement": {"lesion_threshold": 0.03}})
+    assert 0.3 < result["refinement"]["volume_threshold"] < 3.0
+    assert (result["pred"][0].numpy() == (radius < 5)).all()
+
+
+def test_numbers_that_make_no_sense_are_refused_at_once():
+    for wrong in ({"share": 0.0}, {"share": 1.5}, {"spread": 0.0}):
+        with pytest.raises(InputError, match="give a share between 0 and 1 and a positive spread"):
+            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 5.0)
 
 
 def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
@@ -229,7 +283,7 @@ def test_what_is_computed_in_a_box_is_that_of_the_whole_volume():
     assert (with_holes_filled(mask) == filled).all() and filled[2, 2, 2] and not filled[0, 3, 2]
     labels, number = ndimage.label(mask, all_near)
     peaks = ndimage.maximum(score, labels, range(1, number + 1))
-    assert (with_high_peak(mask, score, 0.8) == np.isin(labels, 1 + np.flatnonzero(peaks >= 0.8))).all()
+    assert (with_high_peak(mask, score, 0.8, mask.size) == np.isin(labels, 1 + np.flatnonzero(peaks >= 0.8))).all()
     outline, surround = mask & ~ndimage.binary_erosion(mask, in_plane), ndimage.binary_dilation(mask, in_plane) & ~mask
     assert edge_step(mask, score, np.ones_like(mask)) == score[outline].mean() - score[surround].mean()
 

@@ -7,7 +7,7 @@ from bundle.postprocessing.second_pass import COIL_FIELD, FieldFreeInferer, Take
 from bundle.postprocessing.to_scan import RestoreIntensityd
 from bundle.preprocessing.intensities import BACKGROUND
 
-FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1, "fade_ml": [100.0, 200.0]}
+FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1}
 
 
 def scan() -> MetaTensor:
@@ -21,7 +21,9 @@ def scan() -> MetaTensor:
     return MetaTensor(torch.from_numpy(normalised).float()[None, None], affine=affine)
 
 
-def searched(correction: str, judged: bool = True, fade_ml: tuple = (100.0, 200.0)) -> tuple[list[torch.Tensor], dict]:
+def searched(
+    correction: str, judged: bool = True, fade_ml: tuple = (100.0, 200.0), fade_spread: tuple = (0.05, 0.1)
+) -> tuple[list[torch.Tensor], dict]:
     """What an inferer is given, and what it finds at last; it scores the bright square alone."""
     seen = []
 
@@ -36,7 +38,8 @@ def searched(correction: str, judged: bool = True, fade_ml: tuple = (100.0, 200.
         assert case["refinement"]["lesion_threshold"] == 1 and case["score"].shape == case["image"].shape
         return {**case, "pred": case["score"] > 1}
 
-    return seen, FieldFreeInferer(inferer, correction, mark, {**FIELD, "fade_ml": fade_ml}, 90.0)(scan(), None)
+    field = {**FIELD, "fade_ml": fade_ml, "fade_spread": fade_spread}
+    return seen, FieldFreeInferer(inferer, correction, mark, field, 90.0)(scan(), None)
 
 
 def slope(image: torch.Tensor) -> float:
@@ -74,6 +77,18 @@ def test_where_the_first_search_marks_much_nothing_is_corrected():
     brain = scan().as_tensor() > BACKGROUND
     half, whole = (torch.as_tensor(field)[brain].log().std() for field in (half, whole))
     assert half == pytest.approx(float(whole) / 2, rel=0.1)
+
+
+def test_a_weak_field_is_left_alone():
+    whole = searched("two_pass")[1][COIL_FIELD]
+    brain = scan().as_tensor() > BACKGROUND
+    spread = float(torch.as_tensor(whole)[brain].log().std())
+    seen, found = searched("two_pass", fade_spread=(1.01 * spread, 2 * spread))
+    assert spread > 0.1 and len(seen) == 1 and COIL_FIELD not in found
+    half = searched("two_pass", fade_spread=(0.5 * spread, 1.5 * spread))[1][COIL_FIELD]
+    assert float(torch.as_tensor(half)[brain].log().std()) == pytest.approx(spread / 2, rel=0.02)
+    # what is asked for at once is done
+    assert COIL_FIELD in searched("n4", fade_spread=(10.0, 20.0))[1]
 
 
 def test_the_reconstruction_has_the_intensities_of_the_scan_again():
