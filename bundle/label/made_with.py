@@ -26,4 +26,6 @@ def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, An
         weights = {"file": path.name, "sha256": sha256(path)}
     except OSError as error:
         raise InputError(f"{path}: the weights cannot be read ({error.strerror}); check --ckpt_path.") from error
-    return {"weights": weights, "settings": {"config": list(config), **options, "click": keys["click"]}}
+    # plain data, also where an option is a device
+    plain = {name: value if isinstance(value, str | int | float) else str(value) for name, value in options.items()}
+    return {"weights": weights, "settings": {"config": list(config), **plain, "click": keys["click"]}}
