@@ -139,7 +139,11 @@ class RunFolder:
         """
         for name, words in OWN.items():
             path = self.path / name
-            if path.is_file() and words.encode() not in path.read_bytes()[:_BEGINNING]:
+            if not path.is_file():
+                continue
+            with path.open("rb") as file:
+                beginning = file.read(_BEGINNING)
+            if words.encode() not in beginning:
                 raise InputError(
                     f"{path}: no run has written this file, and one would replace it; move it away, or choose another "
                     "--output_dir."

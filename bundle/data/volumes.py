@@ -120,11 +120,17 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
     return volume
 
 
+def to_lps() -> Orientation:
+    """Turns the axes of a volume towards left, posterior and superior.
+
+    A new one each time: transforms keep notes about themselves, and files are read by several threads.
+    """
+    return Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+
+
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
-    # transforms keep notes about themselves, and files are read by several threads: each time its own
-    turn = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
-    return cast(MetaTensor, turn(read_volume(path, series=series)))
+    return cast(MetaTensor, to_lps()(read_volume(path, series=series)))
 
 
 def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:

