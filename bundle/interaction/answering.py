@@ -1,16 +1,91 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""From prompts to a mask."""
+"""From prompts to a mask, and what else can be asked of the answer."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
+from monai.utils import convert_to_dst_type
 
 from bundle.errors import InputError
 from bundle.interaction.prompts import Prompts, Voxel
+from bundle.interaction.refining import Refined, refined_again
 from bundle.interaction.region import Box, box_around, click_region, octaves
-from bundle.interaction.state import Answer, ScanState
+from bundle.interaction.state import ScanState
+
+
+class Change(NamedTuple):
+    """Where a mask differs from the one without prompts.
+
+    Attributes:
+        voxels: how many do.
+        box: first voxel and the one after the last along each axis, around all of them; None where none does.
+    """
+
+    voxels: int
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None
+
+
+@dataclass(eq=False)
+class Answer:
+    """What prompts make of a scan.
+
+    Args:
+        state: of the scan.
+        mask: 1 where a lesion is, 0 elsewhere; uint8, the shape of the scan as it is stored.
+        known_normal: bool, the shape of ``mask``; what the prompts say is normal.
+        known_lesion: the same of lesions.
+        seconds: that the mask took.
+
+    Score and reconstruction are computed when they are asked for: the slices of which something is known pass through
+    the networks again.
+    """
+
+    state: ScanState
+    mask: np.ndarray
+    known_normal: np.ndarray
+    known_lesion: np.ndarray
+    seconds: float
+
+    @cached_property
+    def on_model_grid(self) -> Refined:
+        """Score and reconstruction on the grid of the model."""
+        return refined_again(self.state, self.known_normal, self.known_lesion)
+
+    @cached_property
+    def _maps(self) -> dict[str, np.ndarray]:
+        return self.state.on_scan(**self.on_model_grid._asdict())
+
+    @property
+    def score(self) -> np.ndarray:
+        """The lesion score, float32, on the grid of the scan."""
+        return self._maps["score"]
+
+    @property
+    def reconstruction(self) -> np.ndarray:
+        """The last reconstruction, with the intensities of the scan, float32, on its grid."""
+        return self._maps["reconstruction"]
+
+    @cached_property
+    def changed(self) -> Change:
+        """Where the mask differs from the one without prompts."""
+        differs = self.mask != self.state.mask
+        if not differs.any():
+            return Change(0, None)
+        sides = [differs.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1))]
+        first, second, third = ((int(side[0]), int(side[-1]) + 1) for side in sides)
+        return Change(int(differs.sum()), (first, second, third))
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Volume in millilitres, components and warnings, as ``itermask2 segment`` writes them of a case."""
+        data = dict(self.state.data)
+        data["pred"] = convert_to_dst_type(self.mask[None], data["pred"])[0]
+        return self.state.tools.describe(data)["statistics"]
 
 
 def region_of(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -> tuple[Box, np.ndarray]:
@@ -18,7 +93,7 @@ def region_of(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -
     rule = state.tools.rule
     box = box_around(voxel, state.shape, state.spacing, rule["reach"])
     inside = [index - side.start for index, side in zip(voxel, box)]
-    score = octaves(state.automatic.score[box], state.threshold)
+    score = octaves(state.score_on_scan[box], state.threshold)
     brain = state.brain[box]
     unmarked = brain & (state.mask[box] == 0)
     intensity = state.lesion_intensity[box]

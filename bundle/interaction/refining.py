@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
+from bundle.interaction.state import ScanState
 from bundle.model import high_frequency, reconstruction_error
 from bundle.model.lesion_score import lesion_score
 from bundle.preprocessing import BACKGROUND
-
-if TYPE_CHECKING:
-    from bundle.interaction.state import ScanState
 
 # results of each slice that a state remembers, on average
 KEPT_PER_SLICE = 4

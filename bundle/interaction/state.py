@@ -15,7 +15,6 @@ from monai.data.utils import affine_to_spacing
 from monai.utils import convert_to_dst_type
 from torch import Tensor
 
-from bundle.interaction.refining import Refined, refined_again
 from bundle.model import brain_window
 from bundle.model.inference_network import cpu_dtype, for_inference
 from bundle.model.refinement import IterMaskNet
@@ -164,83 +163,19 @@ class ScanState:
         """From voxels of the scan to voxels of the grid of the model, 4 x 4."""
         return np.linalg.inv(np.asarray(self.data["image"].affine, dtype=float)) @ self.affine
 
-    @cached_property
-    def automatic(self) -> Answer:
-        """The answer without a prompt."""
-        nothing = np.zeros(self.shape, bool)
-        return Answer(self, self.mask, nothing, nothing, 0.0)
+    def on_scan(self, score: Tensor, reconstruction: Tensor) -> dict[str, np.ndarray]:
+        """Score and reconstruction, both H x W x D on the grid of the model, as files of a case have them.
 
-
-class Change(NamedTuple):
-    """Where a mask differs from the one without prompts.
-
-    Attributes:
-        voxels: how many do.
-        box: first voxel and the one after the last along each axis, around all of them; None where none does.
-    """
-
-    voxels: int
-    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None
-
-
-@dataclass(eq=False)
-class Answer:
-    """What prompts make of a scan.
-
-    Args:
-        state: of the scan.
-        mask: 1 where a lesion is, 0 elsewhere; uint8, the shape of the scan as it is stored.
-        known_normal: bool, the shape of ``mask``; what the prompts say is normal.
-        known_lesion: the same of lesions.
-        seconds: that the mask took.
-
-    Score and reconstruction are computed when they are asked for: the slices of which something is known pass through
-    the networks again.
-    """
-
-    state: ScanState
-    mask: np.ndarray
-    known_normal: np.ndarray
-    known_lesion: np.ndarray
-    seconds: float
-
-    @cached_property
-    def on_model_grid(self) -> Refined:
-        """Score and reconstruction on the grid of the model."""
-        return refined_again(self.state, self.known_normal, self.known_lesion)
-
-    @cached_property
-    def _maps(self) -> dict[str, np.ndarray]:
-        like, tools = self.state.data["model_reconstruction"], self.state.tools
-        found = {
-            name: convert_to_dst_type(volume[None], like)[0] for name, volume in self.on_model_grid._asdict().items()
-        }
-        there = tools.to_scan(tools.restore({"image": self.state.data["image"], **found}))
+        Returns:
+            dict: ``score`` and ``reconstruction`` with the intensities of the scan, float32, on the grid of the scan.
+        """
+        like = self.data["model_reconstruction"]
+        volumes = {"score": score, "reconstruction": reconstruction}
+        found = {name: convert_to_dst_type(volume[None], like)[0] for name, volume in volumes.items()}
+        there = self.tools.to_scan(self.tools.restore({"image": self.data["image"], **found}))
         return {name: np.asarray(torch.as_tensor(there[name])[0].cpu(), dtype=np.float32) for name in found}
 
-    @property
-    def score(self) -> np.ndarray:
-        """The lesion score, float32, on the grid of the scan."""
-        return self._maps["score"]
-
-    @property
-    def reconstruction(self) -> np.ndarray:
-        """The last reconstruction, with the intensities of the scan, float32, on its grid."""
-        return self._maps["reconstruction"]
-
     @cached_property
-    def changed(self) -> Change:
-        """Where the mask differs from the one without prompts."""
-        differs = self.mask != self.state.mask
-        if not differs.any():
-            return Change(0, None)
-        sides = [differs.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1))]
-        first, second, third = ((int(side[0]), int(side[-1]) + 1) for side in sides)
-        return Change(int(differs.sum()), (first, second, third))
-
-    @cached_property
-    def statistics(self) -> dict[str, Any]:
-        """Volume in millilitres, components and warnings, as ``itermask2 segment`` writes them of a case."""
-        data = dict(self.state.data)
-        data["pred"] = convert_to_dst_type(self.mask[None], data["pred"])[0]
-        return self.state.tools.describe(data)["statistics"]
+    def score_on_scan(self) -> np.ndarray:
+        """:py:attr:`score`, float32, on the grid of the scan."""
+        return self.on_scan(self.score, self.reconstruction)["score"]

@@ -78,7 +78,7 @@ class Scans:
         """Find out :py:meth:`worth`."""
         state = self.states.begin(image).result()
         with self._answering:
-            found = state.automatic
+            found = answer(state, Prompts())
             worth = {"disagreement_ml": disagreement_ml(found), "lesion_ml": float(found.statistics["lesion_ml"])}
         self._found[self._mark(image)] = worth
 

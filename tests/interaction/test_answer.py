@@ -21,18 +21,20 @@ def inside(mask):
 def test_without_prompts_it_is_what_segment_finds(state, head, tiny_weights):
     found = segment(head["image"], ckpt_path=str(tiny_weights), **TINY)
     mask = np.asarray(found.mask.dataobj)
-    assert mask.any() and np.array_equal(state.automatic.mask, mask) and state.automatic.mask.dtype == np.uint8
-    np.testing.assert_allclose(state.automatic.score, np.asarray(found.score.dataobj), atol=1e-6)
-    assert state.automatic.statistics["components"] == found.statistics["components"]
-    assert state.automatic.changed == (0, None)
-    assert np.array_equal(answer(state, Prompts()).mask, mask)
+    automatic = answer(state, Prompts())
+    assert mask.any() and np.array_equal(state.mask, mask)
+    assert np.array_equal(automatic.mask, mask) and automatic.mask.dtype == np.uint8
+    np.testing.assert_allclose(automatic.score, np.asarray(found.score.dataobj), atol=1e-6)
+    assert np.array_equal(automatic.score, state.score_on_scan)
+    assert automatic.statistics["components"] == found.statistics["components"]
+    assert automatic.changed == (0, None)
 
 
 def test_a_click_on_normal_takes_the_region_away_and_one_on_lesion_brings_it_back(state, head):
-    voxel = inside(state.automatic.mask > 0)
+    voxel = inside(state.mask > 0)
     normal = answer(state, Prompts(background=[voxel]))
-    assert normal.mask[tuple(voxel)] == 0 and normal.mask.sum() < state.automatic.mask.sum()
-    assert normal.changed.voxels == (normal.mask != state.automatic.mask).sum()
+    assert normal.mask[tuple(voxel)] == 0 and normal.mask.sum() < state.mask.sum()
+    assert normal.changed.voxels == (normal.mask != state.mask).sum()
     assert normal.changed.box[2][0] <= voxel[2] < normal.changed.box[2][1]
     lesion = answer(state, Prompts(foreground=[inside(head["lesion"])]), start=np.zeros(state.shape))
     marked = lesion.mask > 0
@@ -48,11 +50,11 @@ def test_the_order_of_prompts_and_what_was_asked_before_mean_nothing(state):
     assert np.array_equal(first.mask, second.mask) and np.array_equal(first.score, second.score)
     assert np.array_equal(first.reconstruction, second.reconstruction)
     # undo: the same call with one prompt less
-    assert np.array_equal(answer(state, Prompts()).mask, state.automatic.mask)
+    assert np.array_equal(answer(state, Prompts()).mask, state.mask)
 
 
 def test_slices_refined_together_are_as_slices_refined_alone(state):
-    voxel = inside(state.automatic.mask > 0)
+    voxel = inside(state.mask > 0)
     prompts = Prompts(foreground=[[20, 20, 5]], background=[voxel])
     # the untrained network paints nothing, whatever it sees
     network, random = copy.deepcopy(state.tools.network), torch.Generator().manual_seed(0)
@@ -83,7 +85,7 @@ def test_prompts_are_obeyed_at_every_voxel_of_theirs(state):
 
 
 def test_nothing_far_from_prompts_changes(state):
-    marked = state.automatic.mask > 0
+    marked = state.mask > 0
     for name, voxel in (("foreground", inside(state.brain & ~marked)), ("background", inside(marked))):
         prompts = Prompts(**{name: [voxel]})
         away = np.ones(state.shape, bool)
@@ -91,7 +93,7 @@ def test_nothing_far_from_prompts_changes(state):
         far = ndimage.distance_transform_edt(away, sampling=state.spacing) > state.tools.rule["reach"]
         found = answer(state, prompts)
         assert found.changed.voxels > 0
-        assert np.array_equal(found.mask[far], state.automatic.mask[far])
+        assert np.array_equal(found.mask[far], state.mask[far])
 
 
 def test_a_turned_scan_gives_the_turned_answer(head, tiny_weights):
