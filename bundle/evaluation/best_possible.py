@@ -18,8 +18,8 @@ def best_possible_dice(
     image: torch.Tensor,
     lesion: torch.Tensor,
     step: float,
-    fractions: Sequence[float] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4),
-    last: float = 0.3,
+    fractions: Sequence[float],
+    last: float,
 ) -> torch.Tensor:
     """The best mask that any start fraction and any rising threshold would have given (paper section 3.1).
 
@@ -31,8 +31,8 @@ def best_possible_dice(
         image: normalised slices, B x 1 x H x W.
         lesion: bool, the shape of ``image``.
         step: by which the threshold rises; the paper's is 0.001.
-        fractions: of the brain that are hidden at the start, as in the paper.
-        last: threshold that is tried, as in the paper.
+        fractions: of the brain that are hidden at the start, of which the best counts.
+        last: highest threshold that is tried.
 
     Returns:
         Tensor: the best Dice of each image, shape B; chosen with the label, and NaN without a lesion.

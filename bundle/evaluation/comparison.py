@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,12 @@ from sklearn.metrics import average_precision_score
 from bundle.evaluation.cases import Case
 from bundle.evaluation.components import covered_components
 from bundle.evaluation.intervals import bootstrap_interval
-from bundle.evaluation.methods import BASELINES, Method
+from bundle.evaluation.methods import Method
 from bundle.evaluation.overlap import dice_by_threshold, overlap_scores, ratio
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
+
+GAIN = "gain over the best plain threshold"
 
 
 class Choice(NamedTuple):
@@ -27,6 +29,9 @@ class Choice(NamedTuple):
         least_marked: the highest threshold marks this share.
         thresholds: between these, evenly on a logarithmic scale of the share.
         every_cleaned: of cleaned maps one in so many, because cleaning takes long.
+        interval_repeats: samples that are drawn for an interval, see
+            :py:func:`bundle.evaluation.intervals.bootstrap_interval`.
+        interval_seed: of these draws.
     """
 
     found_share: float
@@ -34,6 +39,8 @@ class Choice(NamedTuple):
     least_marked: float
     thresholds: int
     every_cleaned: int
+    interval_repeats: int
+    interval_seed: int
 
 
 def mask_scores(mask: np.ndarray, case: Case) -> dict[str, float]:
@@ -83,7 +90,8 @@ def method_row(
     cases: Sequence[Case],
     maps: Sequence[np.ndarray],
     auprc: float | None,
-    found_share: float,
+    choice: Choice,
+    chosen_dice: float | None = None,
 ) -> dict[str, Any]:
     """One row of the table: a method at one threshold.
 
@@ -94,16 +102,20 @@ def method_row(
         cases: that are scored.
         maps: of the cases.
         auprc: area under the precision-recall curve of the maps.
-        found_share: see :py:class:`Choice`.
+        choice: how cases are counted.
+        chosen_dice: mean Dice of the cases whose labels chose the threshold.
     """
-    scores = [case_scores(method.mask(values, threshold, case), case, found_share) for values, case in zip(maps, cases)]
+    scores = [
+        case_scores(method.mask(values, threshold, case), case, choice.found_share) for values, case in zip(maps, cases)
+    ]
     columns = {name: [score[name] for score in scores] for name in scores[0]}
-    low, high = bootstrap_interval(columns["dice"])
+    low, high = bootstrap_interval(columns["dice"], choice.interval_repeats, choice.interval_seed)
     of_a_network = "IterMask2" in method.name
     return {
         "method": method.name,
         "threshold from": source,
         "threshold": threshold,
+        "Dice where it was chosen": chosen_dice,
         "Dice mean": float(np.nanmean(columns["dice"])),
         "Dice 95 % interval": f"{low:.3f} to {high:.3f}",
         "Dice median": float(np.nanmedian(columns["dice"])),
@@ -144,7 +156,7 @@ def compare(
     for method in methods:
         scored = [method.values(case) for case in test]
         if scored[0].dtype == bool:
-            rows.append(method_row(method, NO_LABELS, None, test, scored, None, choice.found_share))
+            rows.append(method_row(method, NO_LABELS, None, test, scored, None, choice))
             continue
         if label_free:
             continue
@@ -159,24 +171,31 @@ def compare(
             if not any(case.label.any() for case in cases):
                 continue
             table = np.stack([dice_at_thresholds(v, case, thresholds, method) for v, case in zip(maps, cases)])
-            best = float(thresholds[int(np.nanmean(table, axis=0).argmax())])
-            rows.append(method_row(method, source, best, test, scored, auprc, choice.found_share))
+            means = np.nanmean(table, axis=0)
+            best = float(thresholds[int(means.argmax())])
+            rows.append(method_row(method, source, best, test, scored, auprc, choice, float(means.max())))
     return rows
 
 
-def add_gains(rows: Sequence[dict[str, Any]], baselines: Mapping[str, str] = BASELINES) -> None:
-    """Add to each row what it gains in Dice, paired by case, over baselines with the best threshold they may have.
+def add_gains(rows: Sequence[dict[str, Any]], plain: Collection[str], choice: Choice) -> None:
+    """Add to each row what it gains in Dice, paired by case, over the best plain threshold.
+
+    Validation labels say which one is the best, and choose its threshold. Without a row of theirs the test labels do,
+    which is the most that a plain threshold could reach.
 
     Args:
         rows: of :py:func:`compare`, all of the same test cases.
-        baselines: from the names of the new columns to those of methods; of the rows of a method, the first one is
-            taken: validation labels where there are any. A method without a row gives no column.
+        plain: names of the methods that are plain thresholds; where none has a row, nothing is added.
+        choice: how intervals are drawn.
     """
-    for column, baseline in baselines.items():
-        reference = next((row["dice"] for row in rows if row["method"] == baseline), None)
-        if reference is None:
-            continue
-        for row in rows:
-            gains = np.subtract(row["dice"], reference)
-            low, high = bootstrap_interval(gains)
-            row[column] = f"{np.nanmean(gains):+.3f} ({low:+.3f} to {high:+.3f})"
+    for source in (VALIDATION_LABELS, TEST_LABELS):
+        known = [row for row in rows if row["method"] in plain and row["threshold from"] == source]
+        if known:
+            break
+    else:
+        return
+    reference = max(known, key=lambda row: row["Dice where it was chosen"])["dice"]
+    for row in rows:
+        gains = np.subtract(row["dice"], reference)
+        low, high = bootstrap_interval(gains, choice.interval_repeats, choice.interval_seed)
+        row[GAIN] = f"{np.nanmean(gains):+.3f} ({low:+.3f} to {high:+.3f})"

@@ -68,7 +68,7 @@ def compare_evaluations(
         rows += compare(published_known, published, methods, choice, label_free)
     rows += compare(known, cases, [*REFINED, *(judged if cases[0].score is not None else [])], choice, label_free)
     if not label_free:
-        add_gains(rows)
+        add_gains(rows, {method.name for method in plain}, choice)
     return write_tables(rows, cases, output)
 
 

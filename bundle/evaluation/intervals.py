@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 
-def bootstrap_interval(values: Sequence[float], repeats: int = 10_000, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float], repeats: int, seed: int) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of what is finite.
 
     Args:

@@ -83,16 +83,6 @@ def judged_score(case: Case) -> np.ndarray:
     return case.score
 
 
-CLEANED_PLAIN = "plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks"
-CLEANED_PLAIN_BY_SLICE = "plain: the same with the median of each slice"
-
-# columns of gains, each over a plain threshold with the cleaning of the judge's masks
-BASELINES = {
-    "gain over the cleaned plain threshold": CLEANED_PLAIN,
-    "gain over the same with the median of each slice": CLEANED_PLAIN_BY_SLICE,
-}
-
-
 def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str, Any]) -> list[Method]:
     """Thresholds of the intensity, without any network; ``configs/comparison.json`` has the numbers.
 
@@ -117,8 +107,12 @@ def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str
             equalised,
             partial(without_small, share=smallest_share),
         ),
-        Method(CLEANED_PLAIN, whole, clean),
-        Method(CLEANED_PLAIN_BY_SLICE, lambda case: median_of_neighbours(smooth(robust_by_slice(case))), clean),
+        Method("plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks", whole, clean),
+        Method(
+            "plain: the same with the median of each slice",
+            lambda case: median_of_neighbours(smooth(robust_by_slice(case))),
+            clean,
+        ),
         Method("plain: of the whole volume, dark in the place of bright", lambda case: -whole(case), clean),
         Method("plain: of the whole volume, dark or bright", lambda case: abs(whole(case)), clean),
         Method("plain: of each slice, at the sharpest edge of each volume, cleaned", at_edge),

@@ -60,12 +60,20 @@ class ScoreTables:
         best_possible_step: with a number, also search for each largest-lesion slice the best mask that any start
             fraction and any threshold, rising by this step, would give. The paper's 0.001 takes some 1 800
             refinements per slice.
+        best_possible: further arguments of :py:func:`bundle.evaluation.best_possible.best_possible_dice`.
     """
 
-    def __init__(self, run_folder: RunFolder, model: IterMaskNet, best_possible_step: float | None = None) -> None:
+    def __init__(
+        self,
+        run_folder: RunFolder,
+        model: IterMaskNet,
+        best_possible_step: float | None,
+        best_possible: Mapping[str, Any],
+    ) -> None:
         self.run_folder = run_folder
         self.model = model
         self.best_possible_step = best_possible_step
+        self.best_possible = dict(best_possible)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.collect)
@@ -80,7 +88,7 @@ class ScoreTables:
                 # outside of its iterations the evaluator leaves the model in training mode
                 with eval_mode(self.model):
                     image, lesion = (volume.to(device) for volume in pair)
-                    best = best_possible_dice(self.model, image, lesion, step=self.best_possible_step)
+                    best = best_possible_dice(self.model, image, lesion, self.best_possible_step, **self.best_possible)
                 scores["scores"]["largest_slice_best_possible_dice"] = float(best[0])
             case = self.run_folder.case(batch["case"])
             self.run_folder.later(case.name, partial(case.write, "slice_scores", as_csv(scores["slice_scores"])))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.evaluation import Method, add_gains, compare
+from bundle.evaluation.comparison import GAIN
 from bundle.postprocessing.cleaning import without_small
 from tests.evaluation.simulated_cases import CHOICE, case
 
@@ -32,14 +33,25 @@ def test_a_mask_is_taken_as_it_is():
 
 def test_gains_are_paired():
     cases = [case(i) for i in range(4)]
-    worse = Method("worse", lambda c: c.mask & (np.arange(24) > 8)[:, None, None])
-    rows = compare([], cases, [worse, Method("IterMask2", lambda c: c.mask)], CHOICE)
-    add_gains(rows, {"gain": "worse"})
-    first, second = (row["gain"] for row in rows)
-    assert first == "+0.000 (+0.000 to +0.000)"
-    gain = np.mean(rows[1]["dice"]) - np.mean(rows[0]["dice"])
-    # all cases gain the same, however much they differ
-    assert second == f"{gain:+.3f} ({gain:+.3f} to {gain:+.3f})" and gain > 0.2
+    plain = Method("plain", lambda c: c.image * 1.0)
+    rows = compare(cases, cases, [plain, Method("IterMask2", lambda c: c.mask)], CHOICE)
+    add_gains(rows, {"plain"}, CHOICE)
+    assert rows[0][GAIN] == "+0.000 (+0.000 to +0.000)"
+    gains = np.subtract(rows[-1]["dice"], rows[0]["dice"])
+    assert rows[-1][GAIN].startswith(f"{gains.mean():+.3f} (")
+
+
+def test_gains_are_over_the_plain_threshold_that_is_best_where_labels_may_choose():
+    """Dark lesions: the threshold of bright voxels, which comes first, finds none."""
+    cases = [case(i)._replace(image=-case(i).image) for i in range(4)]
+    methods = [Method("bright", lambda c: c.image), Method("dark", lambda c: -c.image)]
+    rows = compare(cases[:2], cases[2:], [*methods, Method("IterMask2", lambda c: c.mask)], CHOICE)
+    add_gains(rows, {"bright", "dark"}, CHOICE)
+    gains = {(row["method"], row["threshold from"]): float(row[GAIN].split()[0]) for row in rows}
+    assert gains["dark", "validation labels"] == 0 and gains["bright", "validation labels"] < -0.5
+    unvalidated = compare([], cases[2:], methods, CHOICE)
+    add_gains(unvalidated, {"bright", "dark"}, CHOICE)
+    assert [float(row[GAIN].split()[0]) == 0 for row in unvalidated] == [False, True]
 
 
 def test_thresholds_of_labels_can_be_left_out():
@@ -67,8 +79,8 @@ def test_people_without_a_lesion_count_for_false_positives_alone():
     masks = both[-1]
     # what is the lesion of others is all false here
     assert masks["false positives on lesion-free slices"] > 0.02 and np.isnan(masks["dice"][1])
-    add_gains(both, {"gain": "plain"})
-    assert "nan" not in both[-1]["gain"]
+    add_gains(both, {"plain"}, CHOICE)
+    assert "nan" not in both[-1][GAIN]
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:All-NaN slice", "ignore:invalid value")
@@ -77,9 +89,9 @@ def test_a_test_set_of_healthy_people_alone():
     rows = compare(
         [], healthy, [Method("plain", lambda c: c.image), Method("IterMask², mask", lambda c: c.mask)], CHOICE
     )
-    add_gains(rows, {"gain": "plain"})
+    add_gains(rows, {"plain"}, CHOICE)
     (row,) = rows
-    assert row["false positives on lesion-free slices"] > 0.02 and "gain" not in row
+    assert row["false positives on lesion-free slices"] > 0.02 and GAIN not in row
     assert all(np.isnan(row[name]) for name in ("Dice mean", "precision", "lesions found"))
 
 

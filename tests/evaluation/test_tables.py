@@ -51,7 +51,7 @@ def tables(tmp_path, golden_model):
         run_folder.claim([{**batch, "image": str(scan)}])
         statistics = {**output["statistics"], "made_from": run_folder.made_from(batch["case"])}
         run_folder.case(batch["case"]).write_results([], statistics, {})
-    handler = ScoreTables(run_folder, golden_model)
+    handler = ScoreTables(run_folder, golden_model, None, {})
     engine.add_event_handler(IterationEvents.MODEL_COMPLETED, give)
     handler.attach(engine)
     engine.run([0, 1])
