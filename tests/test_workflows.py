@@ -266,7 +266,7 @@ def test_judged_evaluation(judged_results):
     assert 0 < statistics["refinement"]["lesion_threshold"] <= threshold < 4 and score.min() >= 0 and score.max() <= 4
     assert mask.any() and score[mask].mean() > score[~mask].mean()
     assert (judged_results / "cases.csv").is_file()
-    assert "where the edges are sharpest" in (judged_results / "report.html").read_text()
+    assert "by how sharp edges are there" in (judged_results / "report.html").read_text()
 
 
 def test_judged_inference(judged, cohort, judged_results, tmp_path):

@@ -16,6 +16,7 @@ from monai.utils import convert_to_dst_type
 from scipy import ndimage
 from torch import Tensor
 
+from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.preprocessing.coil_field import coil_field
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -104,13 +105,14 @@ class FieldFreeInferer(Inferer):
             volume = torch.as_tensor(image)[0].cpu()
             brain = (volume > BACKGROUND).numpy()
             signal = ((volume - BACKGROUND) / (-2 * BACKGROUND)).numpy()
-            spacing = [float(mm) for mm in affine_to_spacing(torch.as_tensor(image.affine).reshape(-1, 4, 4)[0])]
+            affine = torch.as_tensor(image.affine).reshape(-1, 4, 4)[0]
+            spacing = [float(mm) for mm in affine_to_spacing(affine)]
             field = np.ones_like(signal)
             if first is None:
                 field = coil_field(signal, brain, brain, spacing, **self.field)
             else:
                 marked, sure = self._marked(image, first, number)
-                millilitres = float(marked.sum()) * float(np.prod(spacing)) / 1000
+                millilitres = float(marked.sum()) * millilitres_per_voxel(affine)
                 if millilitres < self.fade_ml[1]:
                     reach = 2 * self.margin + 1
                     used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))

@@ -211,7 +211,7 @@ class BrainMaskd(MapTransform):
         millilitres, length = volume_and_length(seen)
         if not limits.brain_mm[0] <= length <= limits.brain_mm[1]:
             return ""
-        ring = plausibility.dark_ring(np.asarray(image[0]), spacing)
+        ring = plausibility.dark_ring(np.asarray(image[0]), spacing, limits)
         if millilitres <= limits.head_ml and length <= limits.head_mm and ring >= limits.dark_ring:
             return ""
         dark = f", and below the surface lies a dark ring ({100 * ring:.0f} %)" if ring < limits.dark_ring else ""
@@ -238,7 +238,7 @@ class BrainMaskd(MapTransform):
             sizes = " x ".join(f"{mm:.3g}" for mm in spacing)
             said.append(f"The voxels are {sizes} mm large, which is unusual: look at the header and at the result.")
         if given is not None:
-            dark = plausibility.dark_share(np.asarray(image[0]), np.asarray(mask[0]))
+            dark = plausibility.dark_share(np.asarray(image[0]), np.asarray(mask[0]), limits)
             if dark > limits.mask_empty:
                 raise InputError(
                     f"{given}: the image shows nothing in {100 * dark:.0f} % of the brain mask; give the mask of this "

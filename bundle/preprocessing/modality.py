@@ -28,13 +28,10 @@ WORDS = {
     "t2": ("T2", "the fluid around the brain is bright", "t2, with weights of your own"),
 }
 
-# depths below the surface of the brain in mm: where white and grey matter are compared, and where fluid is looked for
-_TISSUE_MM = (3.0, 20.0)
-_RIM_MM = (2.0, 5.0)
-# interquartile ranges around the median beyond which there is fluid or a lesion
-_TISSUE_IQR = 1.5
+# for speed: steps in which a scan is looked at, the most voxels that are ranked, and fewer tell nothing
 _COARSE_MM = 2.0
 _MOST = 15_000
+_FEWEST = 100
 
 
 class Appearance(NamedTuple):
@@ -50,13 +47,18 @@ class Appearance(NamedTuple):
     rim: float
 
 
-def appearance(image: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> Appearance | None:
+def appearance(
+    image: np.ndarray, brain: np.ndarray, spacing: Sequence[float], limits: Mapping[str, Any]
+) -> Appearance | None:
     """Where a brain is bright; None where too little of it is seen.
 
     Args:
         image: three axes.
         brain: bool, the shape of ``image``.
         spacing: millimetres per voxel.
+        limits: ``tissue_mm``, the depths below the surface of the brain between which white and grey matter are
+            compared; ``tissue_iqr``, interquartile ranges around the median beyond which there is fluid or a lesion;
+            and ``rim_mm``, the depths between which fluid is looked for.
     """
     steps = [max(1, round(_COARSE_MM / mm)) for mm in spacing]
     every = tuple(slice(None, None, step) for step in steps)
@@ -67,16 +69,17 @@ def appearance(image: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -
     if high <= low:
         return None
     relative = (image - median) / (high - low)
-    rim = brain & (depth > _RIM_MM[0]) & (depth <= _RIM_MM[1])
-    tissue = brain & (depth > _TISSUE_MM[0]) & (depth < _TISSUE_MM[1]) & (np.abs(relative) < _TISSUE_IQR)
-    if min(rim.sum(), tissue.sum()) < 100:
+    (near, far), (shallow, deep) = limits["rim_mm"], limits["tissue_mm"]
+    rim = brain & (depth > near) & (depth <= far)
+    tissue = brain & (depth > shallow) & (depth < deep) & (np.abs(relative) < limits["tissue_iqr"])
+    if min(rim.sum(), tissue.sum()) < _FEWEST:
         return None
     some = np.flatnonzero(tissue)[:: max(1, int(tissue.sum()) // _MOST)]
     correlation = float(spearmanr(relative.ravel()[some], depth.ravel()[some]).statistic)
     return Appearance(correlation, float(np.percentile(relative[rim], 90)))
 
 
-def looks_like(seen: Appearance, limits: Mapping[str, float]) -> str:
+def looks_like(seen: Appearance, limits: Mapping[str, Any]) -> str:
     """ "flair", "t1" or "t2"; empty where it is not clear.
 
     Args:
@@ -99,14 +102,14 @@ class ContrastCheckd(MapTransform):
     Args:
         keys: of the image, 1 x X x Y x Z, before its intensities are changed.
         modality: that the run is for.
-        limits: see :py:func:`looks_like`.
+        limits: see :py:func:`appearance` and :py:func:`looks_like`.
         mask_key: of the brain mask; where the skull seems to be on, nothing is said.
 
     The data gain a sentence in ``warnings`` where there is something to say.
     """
 
     def __init__(
-        self, keys: KeysCollection, modality: str, limits: Mapping[str, float], mask_key: str = "brain_mask"
+        self, keys: KeysCollection, modality: str, limits: Mapping[str, Any], mask_key: str = "brain_mask"
     ) -> None:
         super().__init__(keys)
         self.modality = modality
@@ -121,7 +124,7 @@ class ContrastCheckd(MapTransform):
             return d
         for key in self.key_iterator(d):
             spacing = [float(mm) for mm in affine_to_spacing(d[key].affine)]
-            seen = appearance(np.asarray(d[key][0]), np.asarray(mask[0]) > 0, spacing)
+            seen = appearance(np.asarray(d[key][0]), np.asarray(mask[0]) > 0, spacing, self.limits)
             found = looks_like(seen, self.limits) if seen is not None else ""
             if found and found not in expected:
                 name, reason, remedy = WORDS[found]

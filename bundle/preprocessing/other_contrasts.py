@@ -47,7 +47,7 @@ class OtherContrastsd(MapTransform):
         keys: KeysCollection,
         normalise: Callable,
         smallest_overlap: float,
-        limits: Mapping[str, float],
+        limits: Mapping[str, Any],
         paths_key: str = "others",
         mask_key: str = "brain_mask",
         volumes_key: str = "contrasts",

@@ -29,7 +29,11 @@ class Limits(NamedTuple):
         voxel_mm: shortest and longest edge of a voxel; beyond is said.
         fill: a constant around the brain that is negative and weighs between these shares of the brain's 90th
             percentile is no filling, but a zero that was shifted; that is said.
-        dark_ring: a ring 6 to 16 mm below the surface that is darker than this share of the inside is a skull.
+        tissue: a voxel darker than this share of the 98th percentile shows air, bone or liquid.
+        spike: a voxel so many times brighter than the 99th percentile is a spike.
+        ring_mm: depths below the surface at which rings begin and end in which a skull is looked for.
+        inside_mm: depth from which on the inside of the head counts.
+        dark_ring: a ring that is darker than this share of the inside is a skull.
         brain_ml: smallest and largest volume of an adult's brain; beyond is said.
         brain_mm: shortest and longest extent; beyond, the header is wrong.
         mask_grey: voxels of middle values of a brain mask are at most this share of its bright ones.
@@ -51,6 +55,10 @@ class Limits(NamedTuple):
     least_contrast: float
     voxel_mm: Sequence[float]
     fill: Sequence[float]
+    tissue: float
+    spike: float
+    ring_mm: Sequence[float]
+    inside_mm: float
     dark_ring: float
     brain_ml: Sequence[float]
     brain_mm: Sequence[float]
@@ -61,21 +69,14 @@ class Limits(NamedTuple):
     mask_empty: float
 
 
-# a voxel darker than this share of the 98th percentile shows air, bone or liquid
-TISSUE = 0.1
-
-# a voxel so many times brighter than the 99th percentile is a spike
-_SPIKE = 10.0
-
-# the ring in which a skull is looked for, in mm below the surface, and from where on the inside counts
-_RING_MM = (6.0, 9.0, 12.0, 16.0)
-_INSIDE_MM = 25.0
+# for speed: steps in which a head is looked at, and about so many of many values
 _COARSE_MM = 3.0
+_SOME = 100_000
 
 
 def _some_of(values: np.ndarray) -> np.ndarray:
-    """About a hundred thousand of many values."""
-    return values[:: max(1, values.size // 100_000)]
+    """Some of many values, evenly."""
+    return values[:: max(1, values.size // _SOME)]
 
 
 def number_of_values(values: np.ndarray, enough: int) -> int:
@@ -110,18 +111,19 @@ def tiny_floor(image: np.ndarray, limits: Limits) -> float:
     if float(image.max()) <= 0:
         return 0.0
     # a spike is not what others are small beside
-    largest = min(float(image.max()), _SPIKE * float(np.percentile(image[image > 0], 99)))
+    largest = min(float(image.max()), limits.spike * float(np.percentile(image[image > 0], 99)))
     floor = limits.tiny * float(np.percentile(image[image > 0.01 * largest], 90))
     tiny, above = int(((image > 0) & (image <= floor)).sum()), int((image > floor).sum())
     return floor if tiny > limits.tiny_share * above else 0.0
 
 
-def dark_ring(image: np.ndarray, spacing: Sequence[float]) -> float:
+def dark_ring(image: np.ndarray, spacing: Sequence[float], limits: Limits) -> float:
     """How dark the darkest ring some millimetres below the surface is, as a share of the inside: dark in a skull.
 
     Args:
         image: three axes, 0 or nearly so in the air.
         spacing: of its voxels in mm.
+        limits: of what is plausible.
 
     Returns:
         float: 1.0 where there is no inside.
@@ -131,15 +133,15 @@ def dark_ring(image: np.ndarray, spacing: Sequence[float]) -> float:
     spacing = [mm * step for mm, step in zip(spacing, steps)]
     if not (coarse > 0).any():
         return 1.0
-    tissue = coarse > TISSUE * np.percentile(coarse[coarse > 0], 98)
+    tissue = coarse > limits.tissue * np.percentile(coarse[coarse > 0], 98)
     labels, number = ndimage.label(tissue)
     if number > 1:
         tissue = labels == 1 + int(np.argmax(ndimage.sum_labels(tissue, labels, range(1, number + 1))))
     thick = int(np.argmax(spacing))
     filled = np.stack([ndimage.binary_fill_holes(part) for part in np.moveaxis(tissue, thick, 0)], axis=thick)
     depth = ndimage.distance_transform_edt(filled, sampling=spacing)
-    inside = coarse[depth > _INSIDE_MM]
-    rings = [coarse[(depth > a) & (depth <= b)] for a, b in pairwise(_RING_MM)]
+    inside = coarse[depth > limits.inside_mm]
+    rings = [coarse[(depth > a) & (depth <= b)] for a, b in pairwise(limits.ring_mm)]
     if inside.size < 100 or not any(ring.size for ring in rings) or np.median(inside) <= 0:
         return 1.0
     return min(float(np.median(ring)) for ring in rings if ring.size) / float(np.median(inside))
@@ -208,7 +210,7 @@ def edge_share(mask: np.ndarray) -> float:
     return float(mask[edges].mean())
 
 
-def dark_share(image: np.ndarray, mask: np.ndarray) -> float:
-    """The share of a mask (bool) in which the image shows no tissue."""
+def dark_share(image: np.ndarray, mask: np.ndarray, limits: Limits) -> float:
+    """The share of a mask (bool) in which the image shows no tissue, by the limits of what is plausible."""
     values = image[mask]
-    return float((values <= TISSUE * max(0.0, float(np.percentile(values, 98)))).mean())
+    return float((values <= limits.tissue * max(0.0, float(np.percentile(values, 98)))).mean())

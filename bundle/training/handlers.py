@@ -58,7 +58,8 @@ class ValidationToTheEnd(ValidationHandler):
 class TrainingState:
     """Keep everything that a killed run needs, and go on from it when there is any.
 
-    The state is written under another name and renamed, so the last whole one survives a kill at any moment.
+    The state is written under another name and renamed, so the last whole one survives a kill at any moment. (ignite's
+    ``DiskSaver`` does the same under a new name each time, so that each kill would leave a file behind.)
 
     Args:
         path: of the file.
