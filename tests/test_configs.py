@@ -41,6 +41,10 @@ def test_limits_stand_in_one_config_and_a_training_may_change_some():
     assert changed == {**inference["plausible"], "head_ml": 9000.0}
     with pytest.raises(InputError, match=r"^--plausible#haed_ml: there is no such value; there are fewest_voxels, "):
         values_of("configs/inference.json", "plausible", haed_ml=1.0)
+    with pytest.raises(InputError, match=r"^--plausible#head_ml large: give a number"):
+        values_of("configs/inference.json", "plausible", head_ml="large")
+    with pytest.raises(InputError, match=r"^--plausible#brain_ml 900: give a list of 2 values"):
+        values_of("configs/inference.json", "plausible", brain_ml=900)
 
 
 def test_overlays_lie_on_one_base_and_name_what_they_change():

@@ -115,7 +115,7 @@ OPTIONS = {
     "crop_multiple": Option(Optional(Whole(1)), "images are cut to the brain, to a multiple of so many pixels"),
     "field_of_view": Option(Number(above=0), "millimetres along the side of a slice"),
     "image_size": Option(Whole(1), "pixels along the side of a slice"),
-    "intensity_percentile": Option(Number(above=0, high=100), "percentile of the brain's intensities that becomes 1"),
+    "intensity_percentile": Option(Number(above=0, high=100), "percentile of the brain's intensities that becomes +3"),
     "best_possible_step": Option(Optional(Number(above=0)), "step of the search for the best possible mask"),
     # training and calibration
     "epochs": Option(Whole(1), "epochs of training"),

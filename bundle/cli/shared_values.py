@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bundle.cli.options import converted
+from bundle.cli.types import Listing, Number
 from bundle.errors import InputError
 
 
@@ -18,13 +20,16 @@ def values_of(config: str, key: str, **changes: Any) -> dict[str, Any]:
     Args:
         config: path of the config (JSON).
         key: of it, with a dictionary of plain values.
-        **changes: what is other than in that config.
+        **changes: numbers, or lists of numbers, that are other than in that config.
 
     Raises:
-        InputError: when a change is of a value that is not there.
+        InputError: when a change is of a value that is not there, or of another kind.
     """
     values = json.loads(Path(config).read_text())[key]
-    for name in changes:
+    for name, change in changes.items():
         if name not in values:
             raise InputError(f"--{key}#{name}: there is no such value; there are {', '.join(values)}.")
-    return {**values, **changes}
+        old = values[name]
+        kind = Listing(Number(), len(old)) if isinstance(old, list) else Number()
+        values[name] = converted(f"{key}#{name}", change, kind)
+    return values

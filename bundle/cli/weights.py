@@ -45,8 +45,11 @@ def export(output: str, kind: str, ckpt_path: str, overlays: tuple[str, ...]) ->
         raise InputError(f"{output}: {error.message}.") from error
     files = [str(config_path(name)) for name in ("inference", *overlays)]
 
+    from bundle.cli.notices import silence_loggers
     from bundle.model.exporting import export_onnx, export_torchscript
 
+    # among them the name of a file that is there for a moment
+    silence_loggers()
     if kind == "onnx":
         print(export_onnx(files, ckpt_path, output, limit=ONNX_LIMIT))
     else:
