@@ -93,7 +93,7 @@ def region_of(state: ScanState, voxel: Voxel, lesion: bool, wrong: np.ndarray) -
     rule = state.tools.rule
     box = box_around(voxel, state.shape, state.spacing, rule["reach"])
     inside = [index - side.start for index, side in zip(voxel, box)]
-    score = octaves(state.score_on_scan[box], state.threshold)
+    score = octaves(state.score_on_scan[box], state.threshold, rule["octaves"])
     brain = state.brain[box]
     unmarked = brain & (state.mask[box] == 0)
     intensity = state.lesion_intensity[box]

@@ -11,8 +11,6 @@ from scipy import ndimage
 
 Box = tuple[slice, slice, slice]
 
-# octaves of the score beside its threshold beyond which it says no more
-_OCTAVES = 3.0
 _ALL_AROUND = np.ones((3, 3, 3))
 
 
@@ -32,9 +30,9 @@ def distance_from(voxels: Sequence[Sequence[int]], shape: Sequence[int], spacing
     return ndimage.distance_transform_edt(away, sampling=spacing)
 
 
-def octaves(score: np.ndarray, threshold: float) -> np.ndarray:
-    """How often a score is twice its threshold, or half of it; from -3 to 3."""
-    return np.clip(np.log2(np.maximum(score, 1e-6) / threshold), -_OCTAVES, _OCTAVES)
+def octaves(score: np.ndarray, threshold: float, most: float) -> np.ndarray:
+    """How often a score is twice its threshold, or half of it; from ``-most`` to ``most``, where it says no more."""
+    return np.clip(np.log2(np.maximum(score, 1e-6) / threshold), -most, most)
 
 
 def _with_crumbs(region: np.ndarray, wrong: np.ndarray, near: np.ndarray, share: float) -> np.ndarray:

@@ -26,7 +26,9 @@ class Tools(NamedTuple):
 
     Attributes:
         network: with its weights, on its device.
-        rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.click_region`.
+        rule: the numbers of the rule of a click, see :py:func:`bundle.interaction.region.click_region`; ``octaves``,
+            see :py:func:`bundle.interaction.region.octaves`; and ``filled``, the share of a mask that may score lower
+            than its threshold, because holes are filled.
         seed: of the noise, see :py:class:`bundle.model.IterativeMaskInferer`.
         batch_size: see there.
         crop_multiple: see there.
@@ -153,10 +155,10 @@ class ScanState:
 
     @cached_property
     def threshold(self) -> float:
-        """The score at which the mask ends: a twentieth of what is marked scores lower (what is filled does)."""
+        """The score at which the mask ends; of what is marked the share ``filled`` scores lower."""
         inside = self.score[torch.as_tensor(self.data["model_mask"])[0].cpu() > 0]
         lowest = float(self.data["refinement"].get("lesion_threshold", self.data["refinement"]["threshold"]))
-        return max(lowest, float(inside.quantile(0.05))) if len(inside) else lowest
+        return max(lowest, float(inside.quantile(self.tools.rule["filled"]))) if len(inside) else lowest
 
     @cached_property
     def to_model(self) -> np.ndarray:
