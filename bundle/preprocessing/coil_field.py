@@ -3,12 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from skimage.measure import block_reduce
 from torch.nn import functional as F
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The filters that ITK makes meanwhile, N4 its splines among them, have one thread: sums are in the same order, and
+    so results the same to the bit, on every computer."""
+    from itk.ITKCommonBasePython import itkMultiThreaderBase
+
+    before = itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads()
+    itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _n4(signal: np.ndarray, used: np.ndarray, spacing: Sequence[float], levels: int, iterations: int) -> np.ndarray:
@@ -30,9 +45,9 @@ def _n4(signal: np.ndarray, used: np.ndarray, spacing: Sequence[float], levels: 
     n4.SetMaskLabel(1)
     n4.SetNumberOfFittingLevels(levels)
     n4.SetMaximumNumberOfIterations([iterations] * levels)
-    # one thread: the result is the same on every computer
     n4.SetNumberOfWorkUnits(1)
-    n4.Update()
+    with _one_thread():
+        n4.Update()
     corrected = itk.array_from_image(n4.GetOutput()).transpose(2, 1, 0)
     return np.log(signal / np.maximum(corrected, np.finfo(np.float32).tiny))
 

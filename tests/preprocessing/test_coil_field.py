@@ -34,3 +34,19 @@ def test_where_it_may_not_look_it_sees_nothing():
     )
     assert np.array_equal(found, without)
     assert (coil_field(signal, brain, np.zeros_like(brain), (2.0, 2.0, 4.0), **SETTINGS) == 1).all()
+
+
+def test_the_field_is_the_same_to_the_bit_by_however_many_threads():
+    """Filters within N4 take the number of threads of the computer, and add up in another order."""
+    from itk.ITKCommonBasePython import itkMultiThreaderBase
+
+    signal, brain, _ = ball_in_a_field()
+    before, found = itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads(), []
+    try:
+        for threads in (1, 4):
+            itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(threads)
+            found.append(coil_field(signal, brain, brain, (2.0, 2.0, 4.0), **SETTINGS))
+            assert itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads() == threads
+    finally:
+        itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
+    assert np.array_equal(*found)
