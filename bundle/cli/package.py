@@ -7,6 +7,7 @@ Python's path so that its configs find the modules that they name.
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:
@@ -17,8 +18,9 @@ from bundle import __version__, segment  # noqa: E402
 __all__ = ["__version__", "main", "segment"]
 
 
-def main() -> int:
-    """The command ``itermask2``."""
+def main() -> NoReturn:
+    """The command ``itermask2``; the process ends with it."""
     from bundle.cli.main import main as command
+    from bundle.cli.quick import leave
 
-    return command()
+    leave(command())

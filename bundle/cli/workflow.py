@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from bundle.cli.bundle_files import ROOT, config_path
+from bundle.cli.quick import quick_imports
 
 # how MONAI marks expressions, references and macros, and fire options
 _MARKS = ("$", "@", "%", "-")
@@ -86,4 +88,6 @@ def do(run_id: str, configs: Sequence[str], values: Mapping[str, Any], dry_run: 
     if dry_run:
         print(bundle_command(run_id, configs, given))
         return
+    with quick_imports(optimizers=run_id == "training"):
+        import_module("bundle.cli.typed_workflow")
     run_configs(run_id, configs, given)
