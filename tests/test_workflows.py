@@ -341,8 +341,11 @@ def test_two_processes_train_one_model_and_evaluate_it(cohort, tmp_path):
         steps_per_epoch=3,
         val_interval=1,
     )
-    for finished in [rank.finish() for rank in ranks(*training)]:
+    trained = [rank.finish() for rank in ranks(*training)]
+    for finished in trained:
         assert finished.returncode == 0, finished.stderr
+    # one of them says where the model is
+    assert [finished.stdout.count("Trained model: ") for finished in trained] == [1, 0]
     assert [path.name for path in (tmp_path / "model").glob("*.pt")] == ["model.pt"]
     assert torch.isfinite(torch.load(tmp_path / "model" / "model.pt", weights_only=True)["threshold"])
 

@@ -7,7 +7,7 @@ import logging
 import warnings
 
 # modules of ignite and MONAI that tell of their own steps; a fault is shown when it has come out of the engine
-_TALKATIVE = {"engine", "checkpoint_loader", "checkpoint_saver"}
+_TALKATIVE = {"engine", "workflow", "checkpoint_loader", "checkpoint_saver"}
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:

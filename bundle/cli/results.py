@@ -71,3 +71,4 @@ def figures(
 
     drawn = top_level(["comparison"])["figures"]
     draw_results(evaluation, validation, simulated, trainings, **drawn, output=output, curves=curves)
+    print(f"Figures: {output}")
