@@ -14,7 +14,6 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform, Orientation
-from monai.transforms.utils import generate_spatial_bounding_box
 
 from bundle.data.volumes import check_same_grid, half_of_range, read_volume
 from bundle.errors import InputError
@@ -69,12 +68,24 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     return inside
 
 
+def box_around(mask: MetaTensor) -> tuple[slice, ...]:
+    """The smallest box around a mask (bool, 1 x X x Y x Z, somewhere true): a slice for each of the three axes.
+
+    MONAI's asks torch for the places of all that is true, which takes many times as long.
+    """
+    inside = np.asarray(mask[0])
+    sides = []
+    for axis in range(3):
+        places = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        sides.append(slice(int(places[0]), int(places[-1]) + 1))
+    return tuple(sides)
+
+
 def volume_and_length(mask: MetaTensor) -> tuple[float, float]:
-    """Millilitres of a mask (1 x X x Y x Z, somewhere above 0), and its longest extent along an axis in millimetres."""
+    """Millilitres of a mask (bool, 1 x X x Y x Z, somewhere true), and its longest extent along an axis in mm."""
     spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
-    start, end = generate_spatial_bounding_box(mask, lambda x: x > 0)
-    millilitres = float(mask.sum()) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
-    return millilitres, max((e - s) * mm for s, e, mm in zip(start, end, spacing))
+    millilitres = np.count_nonzero(mask) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
+    return millilitres, max((side.stop - side.start) * mm for side, mm in zip(box_around(mask), spacing))
 
 
 class BrainMaskd(MapTransform):
@@ -112,7 +123,8 @@ class BrainMaskd(MapTransform):
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
             floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits) if given is None else 0.0
-            head = self._signs_of_a_head(image, image > floor) if given is None else ""
+            seen = image > floor if given is None else None
+            head = self._signs_of_a_head(image, seen) if seen is not None else ""
             strip = given is None and (
                 self.skull_strip == "always" or (self.skull_strip == "auto" and head and can_extract_brains())
             )
@@ -120,9 +132,9 @@ class BrainMaskd(MapTransform):
                 mask = extract_brain(image)
                 d[FOUND_BRAIN] = mask.to(torch.uint8)
                 said.append("The skull was taken off by HD-BET: look at the outline of the brain.")
-            elif given is None:
+            elif seen is not None:
                 image.meta[BRAIN_FLOOR] = floor
-                mask = image > floor
+                mask = seen
                 if floor:
                     said.append(
                         f"Tiny values (interpolation, noise) lie around the brain: what is below {floor:.3g} was "
@@ -130,7 +142,7 @@ class BrainMaskd(MapTransform):
                     )
             else:
                 mask = given_mask(given, image, self.limits)
-            count = int(mask.sum())
+            count = np.count_nonzero(mask)
             if count < self.limits.fewest_voxels:
                 remedy = "a skull-stripped image with positive intensities in the brain, or a brain mask"
                 raise InputError(
@@ -163,7 +175,7 @@ class BrainMaskd(MapTransform):
                 "scan, or leave the file out by --pattern or a datalist."
             )
         number = plausibility.number_of_values(values, self.limits.fewest_values)
-        flat = plausibility.flat_share(voxels, brain)
+        flat = plausibility.flat_share(voxels, brain, self.limits.flat_share)
         if number < self.limits.fewest_values or flat > self.limits.flat_share:
             raise InputError(
                 f"{path}: the brain has {number} different values, and {100 * flat:.0f} % of neighbours have the same "
@@ -182,7 +194,7 @@ class BrainMaskd(MapTransform):
         """Sentences about a brain without structure or contrast, and about intensities whose zero was shifted."""
         limits, voxels, brain = self.limits, np.asarray(image[0]), np.asarray(mask[0])
         said = []
-        if plausibility.structure(voxels, brain) < limits.least_structure:
+        if plausibility.structure(voxels, brain, limits.least_structure) < limits.least_structure:
             said.append(
                 "Neighbours in the brain have nothing to do with each other, as in noise: look at the scan; the result "
                 "is not to be trusted."
@@ -205,7 +217,7 @@ class BrainMaskd(MapTransform):
     def _signs_of_a_head(self, image: MetaTensor, seen: MetaTensor) -> str:
         """Why a scan seems to have its skull on; empty where it seems to have none."""
         limits = self.limits
-        if not bool(seen.any()):
+        if not np.asarray(seen).any():
             return ""
         spacing = [float(mm) for mm in affine_to_spacing(image.affine)]
         millilitres, length = volume_and_length(seen)

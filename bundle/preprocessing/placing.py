@@ -9,10 +9,9 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.data.utils import affine_to_spacing
 from monai.transforms import Crop, InvertibleTransform, MapTransform, Pad
-from monai.transforms.utils import generate_spatial_bounding_box
 
 from bundle.errors import InputError
-from bundle.preprocessing.brain_mask import SKULL_ON
+from bundle.preprocessing.brain_mask import SKULL_ON, box_around
 
 # meta data: which slice of the scan is the first that was kept
 FIRST_SLICE = "first_slice"
@@ -48,7 +47,8 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         mask = d[self.mask_key]
-        starts, ends = generate_spatial_bounding_box(mask, lambda x: x > 0)
+        box = box_around(mask)
+        starts, ends = [side.start for side in box], [side.stop for side in box]
         sizes = [ends[axis] - starts[axis] for axis in range(3)]
         for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):
             size = max(1, round(self.millimetres / float(spacing)))

@@ -85,7 +85,7 @@ def number_of_values(values: np.ndarray, enough: int) -> int:
     return few if few >= enough else len(np.unique(values))
 
 
-def flat_share(image: np.ndarray, brain: np.ndarray) -> float:
+def flat_share(image: np.ndarray, brain: np.ndarray, few: float) -> float:
     """The share of neighbours in the brain that have the same value, along the axis where they are the fewest.
 
     The most frequent value does not count: it can be that of the air.
@@ -93,17 +93,18 @@ def flat_share(image: np.ndarray, brain: np.ndarray) -> float:
     Args:
         image: three axes.
         brain: bool, its shape.
+        few: no further axis is looked at where the share along one is no higher.
     """
     values, counts = np.unique(_some_of(image[brain]), return_counts=True)
     brain = brain & (image != values[counts.argmax()]) if len(values) else brain
-    shares = [1.0]
+    lowest = 1.0
     for axis, size in enumerate(image.shape):
-        if size > 1:
+        if size > 1 and lowest > few:
             low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
             both = high[1:] & high[:-1]
             if both.any():
-                shares.append(float((low[1:] == low[:-1])[both].mean()))
-    return min(shares)
+                lowest = min(lowest, float((low[1:] == low[:-1])[both].mean()))
+    return lowest
 
 
 def tiny_floor(image: np.ndarray, limits: Limits) -> float:
@@ -147,19 +148,20 @@ def dark_ring(image: np.ndarray, spacing: Sequence[float], limits: Limits) -> fl
     return min(float(np.median(ring)) for ring in rings if ring.size) / float(np.median(inside))
 
 
-def structure(image: np.ndarray, brain: np.ndarray) -> float:
+def structure(image: np.ndarray, brain: np.ndarray, enough: float) -> float:
     """Rank correlation of neighbours in the brain, along the axis where it is the highest: near 0 in noise.
 
     Args:
         image: three axes.
         brain: bool, its shape.
+        enough: no further axis is looked at where the correlation along one is as high.
 
     Returns:
         float: 1 where there are no neighbours, or no two values.
     """
-    found = []
+    found: list[float] = []
     for axis, size in enumerate(image.shape):
-        if size > 1:
+        if size > 1 and max(found, default=-1.0) < enough:
             low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
             both = high[1:] & high[:-1]
             # by ranks, so that a spike does not count
@@ -195,7 +197,7 @@ def is_a_mask(values: np.ndarray, limits: Limits) -> bool:
     share = float(grey.sum()) / max(1, int((values > lowest + 0.5 * size).sum()))
     if share > limits.mask_grey:
         return False
-    return share < 0.1 * limits.mask_grey or flat_share(values, grey) <= limits.mask_flat
+    return share < 0.1 * limits.mask_grey or flat_share(values, grey, limits.mask_flat) <= limits.mask_flat
 
 
 def edge_share(mask: np.ndarray) -> float:
