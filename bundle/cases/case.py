@@ -39,6 +39,9 @@ FILES = {
     "page": "report.html",
 }
 
+# volumes of a case; more would be in memory at once
+PACKED_AT_ONCE = 2
+
 
 def nifti_like(volume: MetaTensor, dtype: np.dtype, header: Mapping[str, Any]) -> nib.Nifti1Image:
     """A volume as a NIfTI image that every viewer shows on the scan.
@@ -165,17 +168,17 @@ class CaseFolder:
         try:
             unfinished.path.mkdir(parents=True)
             kinds = []
-            # one volume is packed while the next one is brought to the grid of the scan
-            with ThreadPoolExecutor(1) as packing:
-                packed: Future | None = None
+            # volumes are packed while the next one is brought to the grid of the scan
+            with ThreadPoolExecutor(PACKED_AT_ONCE) as packing:
+                packed: list[Future] = []
                 for name, volume, dtype in volumes:
                     image = nifti_like(volume, np.dtype(dtype), header)
-                    if packed is not None:
-                        packed.result()
-                    packed = packing.submit(nib.save, image, unfinished.file(name))
+                    if len(packed) == PACKED_AT_ONCE:
+                        packed.pop(0).result()
+                    packed.append(packing.submit(nib.save, image, unfinished.file(name)))
                     kinds.append(name)
-            if packed is not None:
-                packed.result()
+                for future in packed:
+                    future.result()
             unfinished.file("statistics").write_text(json.dumps(statistics, indent=4) + "\n")
             # the old statistics go first and the new ones come last: where there are some, the rest is theirs
             self.clear()

