@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from bundle.preprocessing.intensities import BACKGROUND
+from bundle.training.smooth_noise import enlarged
 
 
 def as_signal(image: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def smooth_fields(
     batch, device = len(brain_mask), brain_mask.device
     height, width = brain_mask.shape[2:]
     coarse = torch.randn(batch, 1, cells, cells, generator=generator, device=device)
-    noise = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
+    noise = enlarged(coarse, (height, width))
     angle = 2 * torch.pi * torch.rand(batch, 1, 1, 1, generator=generator, device=device)
     rows = torch.linspace(-1, 1, height, device=device)[:, None]
     columns = torch.linspace(-1, 1, width, device=device)[None]

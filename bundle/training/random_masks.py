@@ -13,6 +13,8 @@ from torch.nn import functional as F
 def random_pixel(weights: Tensor, generator: Generator | None = None) -> Tensor:
     """Draw one pixel per image, each as likely as its weight, as ``torch.multinomial`` does that waits for the device.
 
+    One random number an image: where it falls in the sum of the weights.
+
     Args:
         weights: B x P, not negative, positive somewhere in each image.
         generator: of the device of ``weights``; the default generator when None.
@@ -20,7 +22,10 @@ def random_pixel(weights: Tensor, generator: Generator | None = None) -> Tensor:
     Returns:
         Tensor: int64, shape B, the index of the pixel.
     """
-    return (weights / torch.empty_like(weights).exponential_(generator=generator)).argmax(dim=1)
+    # in double precision, so that no number falls behind the last weight, nor into a pixel without one
+    below = weights.cumsum(dim=1, dtype=torch.float64)
+    place = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=torch.float64) * below[:, -1:]
+    return torch.searchsorted(below, place, right=True)[:, 0]
 
 
 def _gaussian_over(brain: Tensor, variances: Tensor, units_per_pixel: Tensor, generator: Generator | None) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from bundle.preprocessing.intensities import BACKGROUND
+from bundle.training.smooth_noise import enlarged
 
 
 def paint_small_lesions(
@@ -98,7 +99,7 @@ def paint_small_lesions(
     v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretched
     size = [max(2, int(height / roughness[0])), max(2, int(width / roughness[0]))]
     coarse = torch.randn(batch, 1, *size, generator=generator, device=device)
-    rough = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
+    rough = enlarged(coarse, (height, width))
     inward = radius * (1 + roughness[1] * rough) - torch.sqrt(u**2 + v**2)
     share = torch.sigmoid(inward / uniform(edge_range[0], edge_range[1], 1, 1, 1)) * wanted[:, :, None, None]
     typical = uniform(contrast_range[0], contrast_range[1], 1) * uniform(

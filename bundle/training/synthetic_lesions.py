@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.training.random_masks import random_pixel
+from bundle.training.smooth_noise import enlarged, of_unit_variance
 
 
 def paint_lesions(
@@ -84,8 +85,7 @@ def paint_lesions(
         """Zero mean, unit variance, correlated over about ``length`` pixels."""
         size = [max(2, round(height / length)), max(2, round(width / length))]
         coarse = torch.randn(batch, 1, *size, generator=generator, device=device)
-        field = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
-        return field / field.std(dim=(2, 3), keepdim=True)
+        return of_unit_variance(enlarged(coarse, (height, width)))
 
     def noise_of(lengths: Sequence[Sequence[float]]) -> Tensor:
         """The sum of noises of several lengths, each of a strength up to the one given."""
@@ -97,8 +97,10 @@ def paint_lesions(
     result, lesions = image, torch.zeros_like(brain_mask)
     wanted = chance(probability)
     number = torch.floor(uniform(1, most_lesions + 1, 1, 1, 1))
+    # the mean of squares: of columns, and of these in rows
+    reach = tissue_pixels // 2
     tissue, share = (
-        F.avg_pool2d(values, tissue_pixels, stride=1, padding=tissue_pixels // 2)
+        F.avg_pool2d(F.avg_pool2d(values, (tissue_pixels, 1), 1, (reach, 0)), (1, tissue_pixels), 1, (0, reach))
         for values in (image * brain_mask, brain_mask.float())
     )
     tissue = tissue / share.clamp(min=1e-3)
