@@ -49,9 +49,15 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
     Args:
         mask: bool, slices along the last axis.
     """
-    in_plane = ndimage.generate_binary_structure(2, 1)[..., None]
     filled, box = mask.copy(), around(mask)
-    filled[box] = ndimage.binary_fill_holes(mask[box], structure=in_plane)
+    # what hangs together with the border is outside; SciPy's binary_fill_holes grows into it step by step
+    outside = np.pad(~mask[box], ((1, 1), (1, 1), (0, 0)), constant_values=True)
+    in_plane = np.zeros((3, 3, 3), bool)
+    in_plane[..., 1] = ndimage.generate_binary_structure(2, 1)
+    parts, number = ndimage.label(outside, in_plane)
+    at_border = np.zeros(number + 1, bool)
+    at_border[parts[0, 0]] = True
+    filled[box] = ~at_border[parts[1:-1, 1:-1]]
     return filled
 
 
