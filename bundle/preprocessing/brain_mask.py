@@ -123,8 +123,8 @@ class BrainMaskd(MapTransform):
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
             floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits) if given is None else 0.0
-            seen = image > floor if given is None else None
-            head = self._signs_of_a_head(image, seen) if seen is not None else ""
+            seen = image > floor
+            head = self._signs_of_a_head(image, seen) if given is None else ""
             strip = given is None and (
                 self.skull_strip == "always" or (self.skull_strip == "auto" and head and can_extract_brains())
             )
@@ -132,7 +132,7 @@ class BrainMaskd(MapTransform):
                 mask = extract_brain(image)
                 d[FOUND_BRAIN] = mask.to(torch.uint8)
                 said.append("The skull was taken off by HD-BET: look at the outline of the brain.")
-            elif seen is not None:
+            elif given is None:
                 image.meta[BRAIN_FLOOR] = floor
                 mask = seen
                 if floor:
