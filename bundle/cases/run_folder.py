@@ -105,7 +105,7 @@ class RunFolder:
         output_dir: str,
         weights: str = "",
         settings: Mapping[str, Any] | None = None,
-        overwrite: bool = True,
+        overwrite: bool = False,
         shard: str = "",
         finished: Sequence[str] = ("page",),
     ) -> None:
