@@ -29,6 +29,8 @@ REFINEMENT = {
     "score_sigma": 0.8,
     "score_limit": 4.0,
     "score": "intensity",
+    "judge_scales": [1.0, 1.25],
+    "multiple": 16,
 }
 
 

@@ -58,7 +58,8 @@ def plain_loop(model: IterMaskNet, image: Tensor, detail: Tensor, window: tuple[
         mask = shrunk
     score = probability = None
     if model.judge is not None:
-        probability = network(model.judge, torch.cat([image, reconstruction], dim=1)).sigmoid()
+        pairs = zip(image.split(TOGETHER), reconstruction.split(TOGETHER))
+        probability = torch.cat([model.lesion_probability(*pair) for pair in pairs])
         scored = (model.contrast, model.score_sigma, model.score_limit, model.score)
         score = lesion_score(probability, image, brain, *scored)
     last = reconstruction_error(image, reconstruction, model.contrast) * brain

@@ -101,6 +101,9 @@ OPTIONS = {
     "largest_lesion_share": Option(Number(above=0, high=1), "share of the brain above which lesions are warned of"),
     "score_sigma": Option(Number(above=0), "pixels over which the intensity of the judge's score is smoothed"),
     "score_limit": Option(Number(above=0), "interquartile ranges above which a brighter pixel scores no higher"),
+    "judge_scales": Option(
+        Listing(Number(0.5, 3)), "sizes at which the judge looks at a slice, as multiples of its own; [1] for one"
+    ),
     "median_radius": Option(Whole(0), "voxels around each whose median becomes its score"),
     "bias_correction": Option(
         Word(("none", "n4", "two_pass")),
@@ -126,7 +129,9 @@ OPTIONS = {
     "save_interval": Option(Whole(1), "epochs between saved states"),
     "validation_slices": Option(Optional(Whole(1)), "slices to validate on; none for all"),
     "lesion_margin": Option(Whole(0), "slices to leave out on either side of a slice with a lesion"),
-    "smallest_brain": Option(Number(0, 1), "slices with a smaller share of brain than this are left out"),
+    "smallest_brain": Option(
+        Number(0, 1), "slices with less brain than this share of the largest are left out; no lesion has its peak there"
+    ),
     "slices": Option(Optional(Listing(Whole(0), 2)), "first and last slice to take, such as [70,89]; none for all"),
     "threshold_percentile": Option(Number(0, 100), "percentile of the healthy errors that becomes the threshold"),
     "lesion_percentile": Option(Number(0, 100), "percentile of the healthy scores that becomes the judge's threshold"),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import torch
@@ -100,6 +100,9 @@ class IterMaskNet(nn.Module):
         score_sigma: see :py:func:`bundle.model.lesion_score.robust_intensity`.
         score_limit: see :py:func:`bundle.model.lesion_score.lesion_score`.
         score: "intensity" or "probability", see :py:func:`bundle.model.lesion_score.lesion_score`.
+        judge_scales: sizes at which the judge looks at an image, as multiples of its own, see
+            :py:meth:`lesion_probability`.
+        multiple: which the sides of what the judge looks at must be, as its levels need it.
         judge: network from the image and its last reconstruction to the logit of a lesion (2 channels in, 1 out),
             trained on synthetic lesions; no part of the published method. None to go without.
         card: for which images the weights are: ``modality``, and settings by name. It is saved with the weights. That
@@ -125,6 +128,8 @@ class IterMaskNet(nn.Module):
         score_sigma: float,
         score_limit: float,
         score: str,
+        judge_scales: Sequence[float],
+        multiple: int,
         judge: Optional[nn.Module] = None,
         card: Optional[Mapping[str, Any]] = None,
     ) -> None:
@@ -144,6 +149,8 @@ class IterMaskNet(nn.Module):
         self.score_sigma = float(score_sigma)
         self.score_limit = float(score_limit)
         self.score = score
+        self.judge_scales = [float(scale) for scale in judge_scales]
+        self.multiple = int(multiple)
         self.card = dict(card or {})
         # TorchScript reads no global variable
         self.background = BACKGROUND
@@ -263,18 +270,48 @@ class IterMaskNet(nn.Module):
 
     @torch.jit.export
     def lesion_probability(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """The judge's probability that each pixel is part of a lesion.
+        """The judge's probability that each pixel is part of a lesion, by all its scales together.
+
+        The square root of the probability makes the lesion score, so it is the square roots that are averaged: what one
+        scale alone calls a lesion weighs less than in the mean of the probabilities.
 
         Args:
             image: normalised intensities, B x 1 x H x W.
             reconstruction: the last one of the refinement.
 
         Returns:
-            Tensor: the shape of ``image``, 0 to 1; 0 everywhere from a model without a judge.
+            Tensor: float32, the shape of ``image``, 0 to 1; 0 everywhere from a model without a judge.
+        """
+        pair = torch.cat([image, reconstruction], dim=1)
+        if len(self.judge_scales) == 1:
+            return self.judged(pair, self.judge_scales[0])
+        root = torch.zeros_like(image, dtype=torch.float32)
+        for scale in self.judge_scales:
+            root = root + self.judged(pair, scale).sqrt()
+        return (root / len(self.judge_scales)).square()
+
+    @torch.jit.export
+    def judged(self, pair: Tensor, scale: float) -> Tensor:
+        """The judge's probability at one scale.
+
+        Args:
+            pair: images and reconstructions, B x 2 x H x W.
+            scale: at which the judge looks, as a multiple of H and W.
+
+        Returns:
+            Tensor: float32, B x 1 x H x W.
         """
         if self.judge is None:
-            return torch.zeros_like(image)
-        return self.judge(torch.cat([image, reconstruction], dim=1)).float().sigmoid()
+            return torch.zeros_like(pair[:, :1], dtype=torch.float32)
+        if scale == 1.0:
+            return self.judge(pair).float().sigmoid()
+        height, width = int(scale * pair.shape[2] + 0.5), int(scale * pair.shape[3] + 0.5)
+        scaled = F.interpolate(pair.float(), size=[height, width], mode="bicubic", align_corners=False)
+        # what bicubic interpolation makes of the rim of a brain may be below the background
+        scaled = scaled.clamp(min=self.background)
+        padding = [0, -width % self.multiple, 0, -height % self.multiple]
+        seen = self.judge(F.pad(scaled, padding, value=self.background)).float().sigmoid()
+        return F.interpolate(seen[:, :, :height, :width], size=[pair.shape[2], pair.shape[3]], mode="area")
 
     @torch.jit.export
     def refine(

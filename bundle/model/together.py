@@ -7,7 +7,7 @@ No part of the published method.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class ContrastNetworks(nn.Module):
 
     Args:
         network: whose architecture and settings they have; its weights are not used.
+        scales_by_score: ``judge_scales`` of the models of the further contrasts, by what their score is made of; the
+            leading one has those of ``network``.
         leading: the contrast of the scan itself, on whose image the lesions are marked.
         contrasts: all of them, words of ``--modality``.
 
@@ -64,7 +66,13 @@ class ContrastNetworks(nn.Module):
         InputError: when the leading contrast is none of them, or the network has no judge.
     """
 
-    def __init__(self, network: IterMaskNet, leading: str, contrasts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        network: IterMaskNet,
+        scales_by_score: Mapping[str, Sequence[float]],
+        leading: str,
+        contrasts: Mapping[str, Any],
+    ) -> None:
         super().__init__()
         if leading not in contrasts:
             raise InputError(f"--modality {leading}: there are no weights for it; give one of {', '.join(contrasts)}.")
@@ -72,6 +80,9 @@ class ContrastNetworks(nn.Module):
             raise InputError("Several contrasts together need the judges of their models; leave --judge as it is.")
         self.leading = leading
         self.networks = nn.ModuleDict({name: _for_contrast(network, name) for name in contrasts})
+        for name, model in self.networks.items():
+            if name != leading:
+                model.judge_scales = [float(scale) for scale in scales_by_score[model.score]]  # type: ignore[index, assignment]
 
     @property
     def lead(self) -> IterMaskNet:

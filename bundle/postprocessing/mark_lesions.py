@@ -88,6 +88,8 @@ class MarkLesionsd(MapTransform):
             ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
         peak_ml: millilitres of a component up to which it is asked for; of larger ones less is.
+        smallest_brain: slices with a smaller brain than this share of the volume's largest have no peaks: no training
+            saw such slices, so a component that lies in them alone is dropped.
         score_key: of the lesion score of the volume, see :py:func:`bundle.postprocessing.volume_score.volume_score`.
         image_key: of the preprocessed image.
 
@@ -117,6 +119,7 @@ class MarkLesionsd(MapTransform):
         search: Mapping[str, Any],
         lowest_peak: float,
         peak_ml: float,
+        smallest_brain: float,
         score_key: str = "score",
         image_key: str = "image",
     ) -> None:
@@ -137,13 +140,16 @@ class MarkLesionsd(MapTransform):
         self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
         self.peak_ml = peak_ml
+        self.smallest_brain = smallest_brain
         self.score_key = score_key
         self.image_key = image_key
 
     def _marked(self, score: np.ndarray, threshold: float, brain: np.ndarray, millilitres: float) -> np.ndarray:
         """The mask by a score by intensity, at a threshold; a voxel has so many millilitres."""
         whole = with_holes_filled(score > threshold)
-        mask = with_high_peak(whole, score, self.lowest_peak, self.peak_ml / millilitres)
+        area = brain.sum(axis=(0, 1))
+        peaks = np.where(area >= self.smallest_brain * area.max(), score, 0.0)
+        mask = with_high_peak(whole, peaks, self.lowest_peak, self.peak_ml / millilitres)
         # holes in the brain mask are filled like others
         return without_small(mask, self.smallest_share) & brain
 

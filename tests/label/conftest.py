@@ -78,10 +78,7 @@ class Server:
 
     @property
     def served(self) -> Path:
-        return self.served_from(self.studies)
-
-    def served_from(self, studies: Path) -> Path:
-        (folder,) = self.work.glob(f"{studies.name}-*")
+        (folder,) = self.work.glob(f"{self.studies.name}-*")
         return folder
 
     def labels(self, tag: str = "final") -> list[Path]:
@@ -115,14 +112,14 @@ def _make_studies(folder: Path) -> Path:
 
 
 @contextmanager
-def running(base: Path, *options: str, token: str = "", other: str = "") -> Iterator[Server]:
-    """A server, until the end of the block; of ``other`` in the place of two heads in a folder."""
+def running(base: Path, *options: str, token: str = "", dicomweb: str = "") -> Iterator[Server]:
+    """A server, until the end of the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     studies, work = _make_studies(base / "studies"), base / "work"
     work.mkdir()
-    source = other or str(studies)
+    source = dicomweb or str(studies)
     command = [SERVER_PYTHON, "-W", "ignore", "-m", "bundle.cli", "label", source, "--port", str(port)]
     environment = {**ENVIRONMENT, "ITERMASK2_LABEL_TOKEN": token}
     with (base / "log.txt").open("w") as log:

@@ -194,3 +194,42 @@ def test_three_dimensions():
     image[:, :, 4:12, 4:12, 4:12] = torch.randn(8, 8, 8)
     result = model.refine(image, image > -3, torch.tensor([0]))
     assert result.mask.shape == image.shape and result.mask.any()
+
+
+class Wide(torch.nn.Module):
+    """A judge that says a logit of a hundredth of the rows that it sees, and keeps what it saw."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = x
+        return torch.full_like(x[:, :1], x.shape[2] / 100)
+
+
+def test_the_judge_looks_at_several_scales_and_square_roots_are_averaged():
+    judge = Wide()
+    model = IterMaskNet(Wide(), Wide(), judge=judge, **{**REFINEMENT, "judge_scales": [1.0, 1.5]})
+    image = torch.full((2, 1, 32, 48), 0.7)
+    found = model.lesion_probability(image, -image)
+    # one and a half times 32 x 48 are 48 x 72; the sides become multiples of 16, with background behind
+    assert judge.seen.shape == (2, 2, 48, 80)
+    assert torch.allclose(judge.seen[0, :, 5, 5], torch.tensor([0.7, -0.7]))
+    assert (judge.seen[..., 72:] == -3).all()
+    expected = torch.tensor([0.32, 0.48]).sigmoid().sqrt().mean().square()
+    assert found.shape == image.shape and torch.allclose(found, expected)
+
+
+def test_what_the_judge_sees_at_another_scale_comes_back_to_its_place():
+    model = IterMaskNet(Wide(), Wide(), judge=Last(), **{**REFINEMENT, "judge_scales": [1.5]})
+    image = torch.full((1, 1, 32, 32), -3.0)
+    image[..., 8:16, 20:24] = 3.0
+    found = model.lesion_probability(image, image)
+    inside = torch.zeros_like(image, dtype=torch.bool)
+    inside[..., 9:15, 21:23] = True
+    beside = torch.nn.functional.max_pool2d((image > 0).float(), 5, 1, 2) > 0
+    assert found[inside].min() > 0.9 and found[~beside].max() < 0.05
+
+
+class Last(torch.nn.Module):
+    """A judge whose logit is what it sees last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, -1:]

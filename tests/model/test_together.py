@@ -18,6 +18,7 @@ from tests.flows import REFINEMENT
 from tests.networks import small_network
 
 SHARES = {"flair": 1.0, "t1": 0.5}
+SCALES = {"intensity": [1.0, 1.25], "probability": [1.0]}
 
 
 def network(judge: bool = True) -> IterMaskNet:
@@ -57,7 +58,7 @@ def test_no_judge_decides_alone():
 
 
 def test_each_contrast_has_its_own_model():
-    models = ContrastNetworks(network(), "flair", {"flair": "", "t1": ""})
+    models = ContrastNetworks(network(), SCALES, "flair", {"flair": "", "t1": ""})
     assert models.lead is models.networks["flair"]
     t1 = models.networks["t1"]
     assert t1.contrast == lesion_contrast("t1") and t1.card == {
@@ -66,16 +67,17 @@ def test_each_contrast_has_its_own_model():
         "score": "probability",
     }
     assert models.lead.card["score"] == "intensity"
+    assert (models.lead.judge_scales, t1.judge_scales) == ([1.0, 1.25], [1.0])
     with pytest.raises(InputError, match="--modality t2: there are no weights"):
-        ContrastNetworks(network(), "t2", {"flair": ""})
+        ContrastNetworks(network(), SCALES, "t2", {"flair": ""})
     with pytest.raises(InputError, match="need the judges"):
-        ContrastNetworks(network(judge=False), "flair", {"flair": ""})
+        ContrastNetworks(network(judge=False), SCALES, "flair", {"flair": ""})
 
 
 def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
     single = network()
     single.contrast = "bright"
-    models = ContrastNetworks(single, "flair", {"flair": "", "t1": ""})
+    models = ContrastNetworks(single, SCALES, "flair", {"flair": "", "t1": ""})
     # another judge for T1, of higher probabilities
     torch.nn.init.constant_([*models.networks["t1"].judge.parameters()][-1], 3.0)
     search, image, other = IterativeMaskInferer(4, 0, 4, "float32"), volume(1), volume(2)
@@ -98,7 +100,7 @@ def test_one_contrast_gives_what_it_gives_alone_and_two_are_averaged():
 
 
 def test_the_joint_probability_is_the_score_where_that_is_a_probability():
-    models = ContrastNetworks(network(), "t1", {"t1": "", "t1ce": ""})
+    models = ContrastNetworks(network(), SCALES, "t1", {"t1": "", "t1ce": ""})
     models.lead.score = "probability"
     search = IterativeMaskInferer(4, 0, 4, "float32")
     with torch.no_grad():

@@ -26,10 +26,14 @@ DOUBT = {"tail": 0.1, "uncertain": 0.8}
 
 
 def mark_lesions(
-    smallest_share: float = 0.05, lowest_peak: float = 0.6, score: str = "intensity", peak_ml: float = 5.0
+    smallest_share: float = 0.05,
+    lowest_peak: float = 0.6,
+    score: str = "intensity",
+    peak_ml: float = 5.0,
+    smallest_brain: float = 0.15,
 ) -> MarkLesionsd:
     search = SEARCH | NEAR | DOUBT
-    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, search, lowest_peak, peak_ml)
+    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, search, lowest_peak, peak_ml, smallest_brain)
 
 
 def test_small_components_go():
@@ -124,6 +128,20 @@ def test_small_lesions_are_marked_and_a_low_peak_is_none():
     assert mark_lesions(smallest_share=0.0, lowest_peak=0.8, peak_ml=100.0)(data)["pred"].sum() == 1
 
 
+def test_what_shows_only_in_a_slice_with_little_brain_is_not_marked():
+    data = judged(spacing=10.0, lowest=0.03)
+    data["image"][..., 0] = -3.0
+    # the speck is all that there is in a slice of 14 voxels of brain; the others have 144
+    data["image"][0, 8:10, 3:10, 0] = 2.0
+    data["score"][..., 0] = 0.0
+    data["score"][0, 9, 9, 0] = 0.9
+    speck = {share: mark_lesions(smallest_share=0.0, smallest_brain=share)(data)["pred"] for share in (0.05, 0.15)}
+    assert speck[0.05][0, 9, 9, 0] == 1 and speck[0.15][0, 9, 9, 0] == 0
+    # a lesion that reaches into it stays whole
+    data["score"][0, 9, 9, :2] = 0.9
+    assert mark_lesions(smallest_share=0.0, smallest_brain=0.15)(data)["pred"][0, 9, 9, :2].sum() == 2
+
+
 @pytest.mark.parametrize("spacing", [10.0, 1.0])
 def test_by_probability_one_threshold_marks_lesions_of_every_size(spacing):
     """No volume's own threshold, no search for small ones: above a half, cleaned; whatever the voxel size."""
@@ -205,7 +223,7 @@ def test_haze_around_a_bright_lesion_is_left_out():
 def test_numbers_that_make_no_sense_are_refused_at_once():
     for wrong in ({"share": 0.0}, {"share": 1.5}, {"spread": 0.0}):
         with pytest.raises(InputError, match="give a share between 0 and 1 and a positive spread"):
-            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 5.0)
+            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 5.0, 0.15)
 
 
 def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
