@@ -48,9 +48,8 @@ def _scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     # its own random start would change the random numbers of others
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
-    layer.weight.copy_(weight)
-    layer.bias.copy_(bias)
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight, layer.bias = (nn.Parameter(values.clone(), requires_grad=False) for values in (weight, bias))
     return layer
 
 
