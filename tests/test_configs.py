@@ -158,7 +158,7 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     paths = {"bundle_root", "image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split"}
     paths |= {"pattern", "output_dir", "ckpt_path", "shipped_weights", "results", "labels_may_be_missing"}
     computer = {"device", "amp", "cpu_precision", "batch_size", "progress", "overwrite", "shard", "network", "settings"}
-    computer |= {"bias_corrections", "scales_by_score", "inferer"}
+    computer |= {"bias_corrections", "scales_by_score", "inferer", "prepare_batch"}
     of_weights = {"channels", "res_blocks", "dropout"}
     assert names - paths - computer - of_weights == set(config["settings"]) - {"judge"}
 

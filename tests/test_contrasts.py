@@ -11,9 +11,11 @@ from bundle.cli.main import main
 from bundle.data import read_datalist, training_data
 from bundle.data.joining import add_pseudo_labels, merge_datalists
 from bundle.errors import InputError
+from bundle.interaction import Prompts, answer
 from bundle.model import card_tensor, read_card
 from bundle.preprocessing.other_contrasts import TOGETHER_NOTE
-from tests.flows import JUDGED, run
+from bundle.review.prepared import preparing
+from tests.flows import JUDGED, SMALL, run
 from tests.heads import save, simulate_head
 
 
@@ -96,7 +98,7 @@ def test_a_wrong_mapping_is_one_sentence(tmp_path, image, said):
         read_datalist(str(datalist), "test", modality="flair")
 
 
-def test_contrasts_are_segmented_together(patients, judged, tmp_path):
+def test_contrasts_are_segmented_and_reviewed_together(patients, judged, tmp_path):
     flair = torch.load(judged / "model.pt", weights_only=True)
     card = {**read_card(flair), "modality": "t1", "contrast": "dark", "score": "probability"}
     # a judge of higher probabilities
@@ -118,6 +120,16 @@ def test_contrasts_are_segmented_together(patients, judged, tmp_path):
     alone = {name: CaseFolder(tmp_path / "alone" / f"{name}_flair") for name in "ab"}
     assert np.array_equal(b.volume("mask"), alone["b"].volume("mask"))
     assert not np.allclose(a.volume("score"), alone["a"].volume("score"))
+    # clicks start from the mask of the run, and are obeyed
+    (tmp_path / "weights.json").write_text(json.dumps({"contrast_weights": weights}))
+    options = {**SMALL, **JUDGED, "modality": "flair", "ckpt_path": weights["flair"]}
+    state = preparing([str(tmp_path / "weights.json")], options)(a)
+    assert np.array_equal(state.mask, a.volume("mask"))
+    unmarked = np.argwhere(state.brain & (state.mask == 0))
+    voxel = tuple(int(index) for index in unmarked[len(unmarked) // 2])
+    found = answer(state, Prompts(foreground=(voxel,)))
+    assert found.mask[voxel] == 1 and found.score[voxel] > state.score_on_scan[voxel]
+    assert np.array_equal(answer(state, Prompts()).score, state.score_on_scan)
 
 
 def test_the_command_lays_the_config_of_contrasts_over(patients, capsys):
@@ -125,6 +137,10 @@ def test_the_command_lays_the_config_of_contrasts_over(patients, capsys):
     assert main(["segment", "--flair", paths[0], "--t1", paths[1], "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "configs/contrasts.json" in said and "--modality flair" in said and paths[1] in said
+    points = patients.parent / "points.json"
+    points.write_text(json.dumps({"foreground": [[1, 1, 1]]}))
+    assert main(["segment", "--flair", paths[0], "--t1", paths[1], "--points", str(points), "--dry-run"]) == 0
+    assert "configs/interaction.json', 'configs/contrasts.json'" in capsys.readouterr().out
     assert main(["segment", "--t1", paths[1], "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "contrasts.json" not in said and "--modality t1" in said

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bundle.cli.bundle_files import top_level
@@ -35,16 +35,16 @@ def take_images(values: dict[str, Any]) -> dict[str, str]:
     return {name: path for name, path in images.items() if path is not None}
 
 
-def put_together(contrasts: list[str], overlays: tuple[str, ...], values: dict[str, Any]) -> tuple[str, ...]:
+def put_together(contrasts: Sequence[str], overlays: Sequence[str], values: dict[str, Any]) -> tuple[str, ...]:
     """The overlays of a run on scans with several contrasts; the first of them leads, unless a ``modality`` is given.
 
     Raises:
         InputError: when the modality that is given is none of them.
     """
-    values["modality"] = values["modality"] or contrasts[0]
+    values["modality"] = values.get("modality") or contrasts[0]
     if values["modality"] not in contrasts:
         raise InputError(
             f"--modality {values['modality']}: no image of it is there ({', '.join(contrasts)} are); leave it out, or "
             "give one of these."
         )
-    return (TOGETHER, *overlays) if len(contrasts) > 1 else overlays
+    return (TOGETHER, *(name for name in overlays if name != TOGETHER)) if len(contrasts) > 1 else tuple(overlays)

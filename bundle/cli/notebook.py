@@ -7,7 +7,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 
 from bundle.cases import CaseFolder
+from bundle.cli.contrasts import put_together
 from bundle.cli.workflow import run_configs
 from bundle.errors import InputError, input_error
 
@@ -58,7 +59,8 @@ def segment(
 
     Args:
         scan: a path (NIfTI file, or folder with one DICOM series), a nibabel image, or an array (W x H x D) with its
-            affine; skull-stripped, or with a brain mask.
+            affine; skull-stripped, or with a brain mask. Or several contrasts of one scan, to be used together: a
+            dictionary of these by the word of ``--modality``, the leading one first.
         affine: of the array, 4 x 4, from voxels to millimetres.
         brain_mask: of the scan: a path, a nibabel image, or an array on the scan's grid.
         config: names or paths of configs to lay over, such as ``["published"]``.
@@ -70,7 +72,14 @@ def segment(
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder) / "input", Path(folder) / "output"
         inputs.mkdir()
-        values: dict[str, Any] = {"image": _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")}
+        values: dict[str, Any] = {}
+        if isinstance(scan, Mapping):
+            values["image"] = {
+                name: _on_disk(volume, affine, inputs / f"{name}.nii.gz", name) for name, volume in scan.items()
+            }
+            config = put_together(list(scan), config, settings)
+        else:
+            values["image"] = _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")
         if brain_mask is not None:
             values["brain_mask"] = _on_disk(brain_mask, affine, inputs / "brain_mask.nii.gz", "brain mask")
         values |= {"output_dir": str(output), "progress": False, **settings}

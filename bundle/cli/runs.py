@@ -10,7 +10,7 @@ import click
 
 from bundle.cli.bundle_files import top_level
 from bundle.cli.commands import CONTEXT, Command, argument, option, overlays, run_options
-from bundle.cli.contrasts import TOGETHER, contrast_options, put_together, take_images
+from bundle.cli.contrasts import contrast_options, put_together, take_images
 from bundle.cli.options import OPTIONS
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
@@ -91,8 +91,6 @@ def segment(
         values["image"] = images if len(images) > 1 else next(iter(images.values()))
     values["output_dir"] = values["output_dir"] or "output/inference"
     if points is not None:
-        if TOGETHER in overlays:
-            raise InputError(f"--points {points}: clicks are for one contrast; give one image, by its path alone.")
         values["points"] = points
     do("inference", [*(INFERENCE if points is None else INTERACTION), *overlays], values, dry_run)
 

@@ -24,22 +24,25 @@ from bundle.errors import InputError
 @option("--generic", is_flag=True, help="Serve MONAI Label's generic app: no clicks, scribbles and work list.")
 @option("--modality", type=OPTIONS["modality"].type, help="MRI contrast of the scans, flair where it is not said.")
 @option("--ckpt_path", type=OPTIONS["ckpt_path"].type, help=OPTIONS["ckpt_path"].help)
-def label(modality: str | None, ckpt_path: str | None, **values: Any) -> None:
+@option("--split", type=OPTIONS["split"].type, default="test", help=OPTIONS["split"].help)
+@option("--config", multiple=True, metavar="NAME", help="Lay another config over, as for segment. Can be repeated.")
+def label(modality: str | None, ckpt_path: str | None, config: tuple[str, ...], **values: Any) -> None:
     """Serve scans to 3D Slicer and OHIF, with MONAI Label.
 
-    STUDIES is a folder of scans, or the address of a DICOMweb server. MONAI Label needs a Python environment of its
-    own: see docs/monai-label.md.
+    STUDIES is a folder of scans, a datalist (JSON), or the address of a DICOMweb server. MONAI Label needs a Python
+    environment of its own: see docs/monai-label.md.
 
     \b
-    Example:
+    Examples:
       itermask2 label study/
+      itermask2 label scans.json --config contrasts
     """
     if find_spec("monailabel") is None:
         raise InputError("MONAI Label is not installed in this Python environment; docs/monai-label.md says how.")
     from bundle.label import start
 
-    options = {"modality": modality, "ckpt_path": ckpt_path}
-    start(**values, options={name: value for name, value in options.items() if value is not None})
+    options = {"modality": modality, "ckpt_path": ckpt_path, "config": config}
+    start(**values, options={name: value for name, value in options.items() if value})
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

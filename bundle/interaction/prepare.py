@@ -12,6 +12,7 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 
 from bundle.cli.bundle_files import ROOT, config_path
+from bundle.cli.contrasts import put_together, shipped
 from bundle.cli.typed_workflow import TypedWorkflow
 from bundle.errors import InputError, input_error
 from bundle.interaction.answering import answer
@@ -23,23 +24,28 @@ CONFIGS = ("inference", "interaction")
 
 
 def prepare_scan(
-    image_path: str | os.PathLike,
+    image: str | os.PathLike,
     brain_mask: str | os.PathLike | None = None,
     config: Sequence[str] = (),
+    others: Mapping[str, str] | None = None,
     **overrides: Any,
 ) -> ScanState:
     """Find lesions in one scan, and keep what clicks need.
 
     Args:
-        image_path: NIfTI file, or folder with one DICOM series.
+        image: NIfTI file, or folder with one DICOM series.
         brain_mask: path of the brain mask of the scan, where it is not skull-stripped.
         config: names or paths of configs to lay over.
+        others: further contrasts to use together with the scan, by the word of ``--modality``: paths.
         overrides: options of ``itermask2 segment``, such as ``device="cpu"`` or ``modality="t1"``.
 
     Raises:
         InputError: saying in one sentence what is wrong with the scan or an option.
     """
-    values: dict[str, Any] = {"bundle_root": str(ROOT), "image": str(image_path), "progress": False, **overrides}
+    values: dict[str, Any] = {"bundle_root": str(ROOT), "image": str(image), "progress": False, **overrides}
+    if others:
+        values["image"] = {values.setdefault("modality", shipped()[0]): str(image), **others}
+        config = put_together(list(values["image"]), config, values)
     if brain_mask is not None:
         values["brain_mask"] = str(brain_mask)
     files = [str(config_path(name)) for name in (*CONFIGS, *config)]
@@ -47,7 +53,7 @@ def prepare_scan(
     workflow.initialize()
     scans = list(workflow.parser.get_parsed_content("cases"))
     if len(scans) != 1:
-        raise InputError(f"{image_path}: {len(scans)} scans; give one scan.")
+        raise InputError(f"{image}: {len(scans)} scans; give one scan.")
     try:
         workflow.run()
     except Exception as error:

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from bundle.cli.contrasts import TOGETHER, shipped
 from bundle.data import read_datalist
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.evaluation.comparison_tables import as_markdown
@@ -179,14 +180,16 @@ def simulate_clicks(datalist: str, split: str, output_dir: str, robot: Mapping[s
     Raises:
         InputError: what is wrong with a scan or a label.
     """
-    cases = read_datalist(datalist, split, required=("image", "label"))
+    modality = overrides.get("modality", shipped()[0])
+    contrasts = shipped() if TOGETHER in overrides.get("config", ()) else ()
+    cases = read_datalist(datalist, split, required=("image", "label"), modality=modality, contrasts=contrasts)
     folder = Path(output_dir)
     rows: list[dict[str, Any]] = []
     for case in tqdm(cases, "Clicking", unit="scan"):
         label = read_volume(case["label"], "label")
         check_same_grid(label, case["label"], "label", read_volume(case["image"], series=case.get("series", "")))
         truth = np.asarray(label[0]) > 0
-        state = prepare_scan(case["image"], case.get("brain_mask"), **overrides)
+        state = prepare_scan(case["image"], case.get("brain_mask"), others=case.get("others"), **overrides)
         for seed in range(robot["seeds"]):
             rows += [{"case": case["case"], **row} for row in clicked(state, truth, robot, seed)]
         # what is done so far is kept

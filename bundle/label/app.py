@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from bundle.errors import InputError, input_error
 from bundle.label.labels import CheckedLabels
 from bundle.label.made_with import made_with
+from bundle.label.studies import Beside
 from bundle.label.tasks import Scans, make_tasks
 from bundle.label.worklist import WorthALook
 
@@ -64,8 +65,11 @@ def _with_checked_labels(generic: type[MONAILabelApp]) -> type[MONAILabelApp]:
     return CheckedApp
 
 
-def _with_own_tasks(checked: type[MONAILabelApp], options: Mapping[str, Any]) -> type[MONAILabelApp]:
-    scans, noted = Scans(options), made_with((), options)
+def _with_own_tasks(
+    checked: type[MONAILabelApp], options: Mapping[str, Any], beside: Mapping[str, Beside]
+) -> type[MONAILabelApp]:
+    settings = {name: value for name, value in options.items() if name != "config"}
+    scans, noted = Scans(options, beside), made_with(options.get("config", ()), settings)
 
     class ReviewApp(checked):  # type: ignore[misc, valid-type]
         """The app with tasks of our own: automatic, clicks and scribbles over one state per scan, and a work list."""
@@ -125,6 +129,7 @@ def make_app(
     *,
     generic: bool,
     options: Mapping[str, Any],
+    beside: Mapping[str, Beside],
 ) -> FastAPI:
     """MONAI Label's web application for one folder of studies.
 
@@ -135,6 +140,7 @@ def make_app(
         origins: of pages that may read answers.
         generic: whether the generic app alone is served, without tasks of our own.
         options: of :py:func:`bundle.interaction.prepare_scan`, for all scans.
+        beside: what lies beside the scans, by the names of their files.
 
     Returns:
         FastAPI: to be put behind the gate.
@@ -148,7 +154,7 @@ def make_app(
         get_class_of_subclass_from_file("main", os.path.join(folder, "main.py"), "MONAILabelApp")
     )
     # MONAI Label looks here for its app before it makes one
-    served = kind if generic else _with_own_tasks(kind, options)
+    served = kind if generic else _with_own_tasks(kind, options, beside)
     instances.apps[f"{folder}{studies}"] = served(str(folder), studies, conf)
     _answer_in_sentences(app)
     return app

@@ -86,12 +86,13 @@ def start(
     allow_remote: bool = False,
     token: str = "",
     generic: bool = False,
+    split: str = "test",
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Start the server; it runs until it is stopped.
 
     Args:
-        studies: folder with scans, or the address of a DICOMweb server.
+        studies: folder with scans, a datalist (JSON), or the address of a DICOMweb server.
         port: to listen on.
         host: to listen on; only this machine by default.
         work_dir: where copies of the scans, the labels and the server's own files are kept.
@@ -99,6 +100,7 @@ def start(
         allow_remote: whether ``host`` may be one that other machines reach; it needs a token, too.
         token: that each request has to bring; the environment variable ``ITERMASK2_LABEL_TOKEN`` when empty.
         generic: whether MONAI Label's generic app for bundles is served, without clicks, scribbles and the work list.
+        split: of the datalist.
         options: of :py:func:`bundle.interaction.prepare_scan`, for all scans, such as ``modality``.
 
     Raises:
@@ -110,9 +112,17 @@ def start(
     _check_installed()
     if generic and options:
         raise InputError(f"--{next(iter(options))}: the generic app has FLAIR weights alone; leave out --generic.")
+    from bundle.cli.contrasts import TOGETHER, shipped
+
+    options = {"modality": shipped()[0], **(options or {})}
+    which = {
+        "split": split,
+        "modality": options["modality"],
+        "contrasts": shipped() if TOGETHER in options.get("config", ()) else (),
+    }
     work = Path(work_dir).resolve()
     with _alone(work):
-        _serve(str(studies), port, host, work, allow, token, generic, options or {})
+        _serve(str(studies), port, host, work, allow, token, generic, which, options)
 
 
 def _serve(
@@ -123,13 +133,18 @@ def _serve(
     allow: Sequence[str],
     token: str,
     generic: bool,
+    which: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> None:
     from bundle.label.served_bundle import NAME, bundle_root
-    from bundle.label.studies import copy_studies
+    from bundle.label.studies import copy_studies, list_studies
 
     dicomweb = studies.startswith(("http://", "https://"))
-    data = studies if dicomweb else str(copy_studies(Path(studies).resolve(), work))
+    data, beside = studies, {}
+    if not dicomweb:
+        source = Path(studies).resolve()
+        folder, beside = copy_studies(source, list_studies(source, **which), work)
+        data = str(folder)
     _make_torchvision_importable()
     import uvicorn
     from monailabel.config import settings
@@ -155,7 +170,7 @@ def _serve(
 
     names = {"127.0.0.1", "localhost", f"[{host}]" if ":" in host else host}
     origins = [f"http://{name}:{port}" for name in sorted(names)]
-    app = make_app(folder, data, conf, origins, generic=generic, options=options)
+    app = make_app(folder, data, conf, origins, generic=generic, options=options, beside=beside)
     gate: Any = Gate(app, host=host, allowed=allow, token=token, dicomweb=dicomweb)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"Studies: {studies}\nCopies and labels: {data}\nServer: {address}", flush=True)

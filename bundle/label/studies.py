@@ -9,8 +9,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -71,22 +72,52 @@ def _state(source: Path) -> list[int]:
     return [number for path in files for number in (path.stat().st_size, path.stat().st_mtime_ns)]
 
 
-def copy_studies(studies: Path, work: Path) -> Path:
+class Beside(NamedTuple):
+    """What lies beside a scan that is served; it is read where it is, and no request reaches it.
+
+    Attributes:
+        others: paths of further contrasts, by the word of ``--modality``.
+        brain_mask: path; "" for none.
+    """
+
+    others: Mapping[str, str] = {}
+    brain_mask: str = ""
+
+
+def list_studies(studies: Path, **which: Any) -> list[dict[str, Any]]:
+    """The scans to serve.
+
+    Args:
+        studies: a folder of scans, one scan, or a datalist (JSON).
+        which: further arguments of :py:func:`bundle.data.inference_data`.
+
+    Raises:
+        InputError: when there is none, or the brain mask of one is not clear.
+    """
+    source = "datalist" if studies.suffix == ".json" else "image"
+    volumes = list(inference_data(**{source: str(studies)}, **which))
+    for volume in volumes:
+        if "fault" in volume:
+            raise InputError(volume["fault"])
+    return volumes
+
+
+def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path) -> tuple[Path, dict[str, Beside]]:
     """Bring the copies of a folder of scans up to date.
 
     What has not changed is not copied again. Copies of scans that are gone are removed; labels stay.
 
     Args:
-        studies: a folder of scans, or one scan, as ``itermask2 segment`` takes it.
+        studies: where the scans are from; other studies have another folder.
+        volumes: see :py:func:`list_studies`.
         work: where copies are kept.
 
     Returns:
-        Path: of the folder to serve.
+        tuple: the folder to serve, and what lies beside the scans, by the names of their copies.
 
     Raises:
-        InputError: when there is no scan, a scan cannot be read, or the disk has no room for the copies.
+        InputError: when a scan cannot be read, or the disk has no room for the copies.
     """
-    volumes = list(inference_data(image=str(studies)))
     folder = folder_of(studies, work)
     folder.mkdir(parents=True, exist_ok=True)
     before = json.loads((folder / _LIST).read_text()) if (folder / _LIST).is_file() else {}
@@ -95,9 +126,11 @@ def copy_studies(studies: Path, work: Path) -> Path:
         for name, volume in zip(_ids([str(volume["case"]) for volume in volumes]), volumes)
     }
     now: dict[str, list[Any]] = {}
-    for name, source in sources.items():
+    beside: dict[str, Beside] = {}
+    for (name, source), volume in zip(sources.items(), volumes):
         ending = ".nii" if source.name.endswith(".nii") and source.is_file() else ENDING
         now[f"{name}{ending}"] = [str(source), *_state(source)]
+        beside[f"{name}{ending}"] = Beside(volume.get("others", {}), volume.get("brain_mask", ""))
     for name in set(before) - set(now):
         (folder / name).unlink(missing_ok=True)
     for name in set(before) & set(now):
@@ -108,7 +141,7 @@ def copy_studies(studies: Path, work: Path) -> Path:
         _copy(Path(now[name][0]), folder / name)
     # what is gone stays on the list: its labels are still there, and belong to no other scan
     write_whole(folder / _LIST, json.dumps({**before, **now}, indent=1))
-    return folder
+    return folder, beside
 
 
 def _check_labels_stay(folder: Path, name: str, was: str, is_now: str) -> None:

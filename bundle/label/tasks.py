@@ -18,6 +18,7 @@ from bundle.interaction import Answer, Prompts, ScanState, answer, prepare_scan
 from bundle.label.scribbles import prompts_of_points, prompts_of_scribbles
 from bundle.label.served_bundle import NAME
 from bundle.label.states import States
+from bundle.label.studies import Beside
 
 LABELS = {"lesion": 1}
 KEEP = 3  # scans that stay ready for clicks
@@ -50,10 +51,15 @@ class Scans:
 
     Args:
         options: of :py:func:`bundle.interaction.prepare_scan`, for all of them.
+        beside: what lies beside them, by the names of their files.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.states: States[ScanState] = States(lambda image: prepare_scan(image, **options), KEEP)
+    def __init__(self, options: Mapping[str, Any], beside: Mapping[str, Beside]) -> None:
+        def prepare(path: str) -> ScanState:
+            others, brain_mask = beside.get(Path(path).name, Beside())
+            return prepare_scan(path, brain_mask or None, others=others, **options)
+
+        self.states: States[ScanState] = States(prepare, KEEP)
         self._answering = threading.Lock()
         self._found: dict[tuple[str, int], dict[str, float]] = {}
         self.asked: dict[str, dict[str, Any]] = {}

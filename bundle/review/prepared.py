@@ -17,6 +17,6 @@ def preparing(config: Sequence[str], options: Mapping[str, Any]) -> Callable[[Ca
         statistics = case.statistics()
         brain = statistics.get("brain_mask") or (case.file("brain_mask") if case.has("brain_mask") else None)
         series = {"series": statistics["series"]} if statistics.get("series") else {}
-        return prepare_scan(statistics["image"], brain, config, **series, **options)
+        return prepare_scan(statistics["image"], brain, config, statistics.get("others"), **series, **options)
 
     return prepare

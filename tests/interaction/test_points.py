@@ -85,5 +85,3 @@ def test_missing_points_and_points_for_several_scans(head, tiny_weights, points,
     two = [head["image"], head["oblique"], "--points", path, *words(tiny_weights, tmp_path / "out")]
     assert main(["segment", *two]) == 1
     assert "points were given for 2 scans" in capsys.readouterr().err
-    assert main(["segment", "--flair", head["image"], "--t1", head["image"], "--points", path]) == 1
-    assert "clicks are for one contrast" in capsys.readouterr().err

@@ -78,7 +78,10 @@ class Server:
 
     @property
     def served(self) -> Path:
-        (folder,) = self.work.glob(f"{self.studies.name}-*")
+        return self.served_from(self.studies)
+
+    def served_from(self, studies: Path) -> Path:
+        (folder,) = self.work.glob(f"{studies.name}-*")
         return folder
 
     def labels(self, tag: str = "final") -> list[Path]:
@@ -112,14 +115,14 @@ def _make_studies(folder: Path) -> Path:
 
 
 @contextmanager
-def running(base: Path, *options: str, token: str = "", dicomweb: str = "") -> Iterator[Server]:
-    """A server, until the end of the block."""
+def running(base: Path, *options: str, token: str = "", other: str = "") -> Iterator[Server]:
+    """A server, until the end of the block; of ``other`` in the place of two heads in a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     studies, work = _make_studies(base / "studies"), base / "work"
     work.mkdir()
-    source = dicomweb or str(studies)
+    source = other or str(studies)
     command = [SERVER_PYTHON, "-W", "ignore", "-m", "bundle.cli", "label", source, "--port", str(port)]
     environment = {**ENVIRONMENT, "ITERMASK2_LABEL_TOKEN": token}
     with (base / "log.txt").open("w") as log:

@@ -81,7 +81,7 @@ def dicomweb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DicomwebServe
 @pytest.fixture(scope="module")
 def label_server(dicomweb: DicomwebServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     address = f"http://127.0.0.1:{dicomweb.server_address[1]}"
-    with running(tmp_path_factory.mktemp("dicomweb"), dicomweb=address) as server:
+    with running(tmp_path_factory.mktemp("dicomweb"), other=address) as server:
         yield server
 
 
