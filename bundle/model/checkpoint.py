@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine
+from ignite.handlers import Checkpoint
 from monai.handlers import CheckpointLoader
 
 from bundle.errors import InputError
@@ -65,8 +66,11 @@ class ModelLoader(CheckpointLoader):
                 raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
             card = read_card(state)
             judged = any(name.startswith("judge.") for name in state)
-            if judged or not self.strict:
-                super().__call__(engine)
+            refused = self._refused(card)
+            if not refused and (judged or not self.strict):
+                # a model that is trained on makes a card of its own
+                known = {name: value for name, value in state.items() if name != CARD or not self.to_train}
+                Checkpoint.load_objects(self.load_dict, {"model": known}, strict=self.strict)
         except FileNotFoundError as error:
             raise InputError(f"{self.load_path}: no such file; give the path of a checkpoint.") from error
         except Exception as error:
@@ -75,6 +79,8 @@ class ModelLoader(CheckpointLoader):
                 "size: --channels, --channel_multipliers, --attention_levels and --res_blocks must be those of its "
                 "training); give another one."
             ) from error
+        if refused:
+            raise InputError(refused)
         self._compare(card, engine)
         if "note" in card and not self.to_train:
             # what is said of these weights stays with them, whatever thresholds they get
@@ -98,16 +104,22 @@ class ModelLoader(CheckpointLoader):
                 "configs/calibrate.json first."
             )
 
+    def _refused(self, card: Mapping[str, Any]) -> str:
+        """Why the card of the checkpoint does not go with the run; empty where it does."""
+        ours = self.model.card.get("modality")
+        theirs = card.get("modality", ours)
+        if theirs == ours or ours is None or self.to_train:
+            return ""
+        return (
+            f"{self.load_path}: these weights are for {theirs} images, and this run is for {ours}; give weights of "
+            f"that modality as --ckpt_path (configs/train.json makes them), or --modality {theirs} where the images "
+            "are of it."
+        )
+
     def _compare(self, card: Mapping[str, Any], engine: Engine) -> None:
-        """Hold the card of the checkpoint against that of the run."""
+        """Warn where the card of the checkpoint is of images that were prepared otherwise."""
         others = {name: value for name, value in card.items() if value != self.model.card.get(name, value)}
-        modality = others.pop("modality", None)
-        if modality is not None and not self.to_train:
-            raise InputError(
-                f"{self.load_path}: these weights are for {modality} images, and this run is for "
-                f"{self.model.card['modality']}; give weights of that modality as --ckpt_path (configs/train.json "
-                f"makes them), or --modality {modality} where the images are of it."
-            )
+        others.pop("modality", None)
         if others and not self.to_train:
             theirs, ours = (
                 ", ".join(f"{name} {_plain(values[name])}" for name in others) for values in (others, self.model.card)

@@ -82,7 +82,7 @@ def export_onnx(configs: Sequence[str], weights: str, folder: str, limit: float)
 
     Args:
         configs: paths of the configs that define them.
-        weights: a checkpoint of these networks.
+        weights: a checkpoint of these networks; the modality on its card, where it has one, goes before the configs'.
         folder: for the files.
         limit: largest difference from the network itself, as a share of its largest value, at least of 1.
 
@@ -96,8 +96,10 @@ def export_onnx(configs: Sequence[str], weights: str, folder: str, limit: float)
         raise InputError("onnx and onnxruntime are not installed; pip install 'itermask2[onnx]' installs them.")
     parser = ConfigParser()
     parser.read_config(list(configs))
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    parser["modality"] = read_card(state).get("modality", parser["modality"])
     model = parser.get_parsed_content("network_def").eval()
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), strict=model.judge is not None)
+    model.load_state_dict(state, strict=model.judge is not None)
     written = []
     for name, channels in (("initial", 1), ("refiner", 2), ("judge", 2)):
         network = getattr(model, name)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.errors import InputError
-from bundle.model.card import CARD, card_tensor
+from bundle.model.card import CARD, card_tensor, read_card
 from bundle.model.contrast import CONTRASTS, reconstruction_error
 from bundle.model.frequency import high_frequency
 from bundle.model.lesion_score import SCORES, lesion_score
@@ -164,7 +164,16 @@ class IterMaskNet(nn.Module):
         return card_tensor(self.card)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Leave the card of a checkpoint alone."""
+        """Leave the card of a checkpoint alone, and refuse one for images of another modality.
+
+        Not every program that loads weights reads their card: MONAI Label takes the first file of a folder.
+
+        Raises:
+            InputError: when the modality is another one.
+        """
+        theirs, own = read_card({CARD: state}).get("modality"), self.card.get("modality")
+        if theirs and own and theirs != own:
+            raise InputError(f"These weights are for {theirs} images, and this model is for {own}; give others.")
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # checkpoints of version 0.4 and before have no card

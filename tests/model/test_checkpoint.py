@@ -142,6 +142,9 @@ def test_weights_know_their_modality(golden_model, tmp_path, caplog):
     other = with_card(golden_model, {"modality": "t1", "image_size": 64})
     with pytest.raises(InputError, match=r"model.pt: these weights are for flair images.* t1; .*--modality flair"):
         ModelLoader(path, other)(engine)
+    # whoever loads them
+    with pytest.raises(InputError, match=r"^These weights are for flair images, and this model is for t1"):
+        other.load_state_dict(saved)
     # a training may start from them, and makes weights of its own modality
     ModelLoader(path, other, to_train=True)(engine)
     assert read_card(other.state_dict())["modality"] == "t1"
