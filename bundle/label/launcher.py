@@ -140,7 +140,8 @@ def _serve(
     from bundle.label.studies import copy_studies, list_studies
 
     dicomweb = studies.startswith(("http://", "https://"))
-    data, beside = studies, {}
+    data = studies
+    beside: dict[str, Any] = {}
     if not dicomweb:
         source = Path(studies).resolve()
         folder, beside = copy_studies(source, list_studies(source, **which), work)
