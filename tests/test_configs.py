@@ -125,6 +125,12 @@ def test_the_shipped_weights_fit_and_are_calibrated(name, files, modality):
     assert all(v.dtype == torch.float32 for name, v in state.items() if "running" in name)
 
 
+def test_monai_labels_generic_app_is_told_the_weights():
+    """It takes the file of ``models/`` with the shortest name otherwise, which is that of T1."""
+    config = json.loads(Path("configs/inference.json").read_text())
+    assert config["displayable_configs"]["model_filename"] == [config["shipped_weights"][config["modality"]]]
+
+
 def test_a_network_is_swapped_in_the_config_alone():
     unet = {"_target_": "monai.networks.nets.UNet", "spatial_dims": 2, "out_channels": 1}
     unet |= {"channels": [8, 16], "strides": [2]}
@@ -157,6 +163,8 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     names |= {"contrast", "score"}
     paths = {"bundle_root", "image", "brain_mask", "brain_mask_pattern", "series", "dataset_dir", "datalist", "split"}
     paths |= {"pattern", "output_dir", "ckpt_path", "shipped_weights", "results", "labels_may_be_missing"}
+    # for MONAI Label alone
+    paths |= {"displayable_configs"}
     computer = {"device", "amp", "cpu_precision", "batch_size", "progress", "overwrite", "shard", "network", "settings"}
     computer |= {"bias_corrections", "scales_by_score", "inferer", "prepare_batch"}
     of_weights = {"channels", "res_blocks", "dropout"}
