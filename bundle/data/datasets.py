@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from monai.data import Dataset, PersistentDataset, pickle_hashing
-from monai.transforms import Transform
+from monai.transforms import Compose, Transform
 from monai.transforms.inverse import TraceableTransform
+from monai.utils import convert_to_tensor
+from torch.utils.serialization import config
 from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
@@ -42,8 +44,26 @@ def ready_for_threads(part: Any) -> None:
         ready_for_threads(inner)
 
 
+class SlicesOneByOne(Transform):
+    """Keep of a preprocessed volume what a training reads, each slice as one piece: D x 1 x H x W; and the warnings.
+
+    Args:
+        keys: of the volumes, those that may be missing too.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = tuple(keys)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        volumes = {key: convert_to_tensor(data[key], track_meta=False) for key in self.keys if key in data}
+        return {
+            **{key: volume.movedim(-1, 0).contiguous() for key, volume in volumes.items()},
+            "warnings": data["warnings"],
+        }
+
+
 class SliceDataset(Dataset):
-    """The axial slices that remain of preprocessed volumes, in memory.
+    """The axial slices that remain of preprocessed volumes: in memory, or in files that are mapped into it.
 
     Args:
         data: one dictionary a volume.
@@ -52,8 +72,10 @@ class SliceDataset(Dataset):
         keys: what a slice holds, the image first; of what a volume lacks, a slice is all zero. Volumes with a
             pseudo-label are left out when it is not among them.
         limit: at most so many slices, evenly spread over all of them; None for all.
-        cache_dir: where to keep preprocessed volumes between runs; None to preprocess them in each run. A volume is
-            preprocessed again when a file of it, or a setting of the transforms, has changed.
+        cache_dir: where to keep the slices of preprocessed volumes between runs. They are read from there when they are
+            asked for, so that they need not fit into memory. None to preprocess them in each run, and keep them in
+            memory. A volume is preprocessed again when a file of it, or a setting of the transforms, has changed; a run
+            that was stopped goes on with the next volume.
         num_workers: volumes preprocessed at once.
 
     Raises:
@@ -76,16 +98,23 @@ class SliceDataset(Dataset):
         entries = [entry for entry in entries if "pseudo_label" in keys or "pseudo_label" not in entry]
         # the files behind the slices, wherever they lie
         self.made_from = sha256_of([[stamps(path) for path in entry.values()] for entry in entries])
-        volumes = Dataset(entries, transform)
+        # flat: MONAI caches up to the first transform that may be random, for which it takes a list within the list
+        to_slices = Compose([transform, SlicesOneByOne(keys)]).flatten()
+        volumes = Dataset(entries, to_slices)
         if cache_dir:
             # by its files and by the settings of the transforms
             volumes = PersistentDataset(
-                entries, transform, absolute(cache_dir), _stamped_hash, hash_transform=pickle_hashing
+                entries, to_slices, absolute(cache_dir), _stamped_hash, hash_transform=pickle_hashing
             )
 
         def load(index: int) -> dict[str, torch.Tensor] | InputError:
             try:
-                volume = volumes[index]
+                # files of the cache are mapped into memory; the setting holds for this thread
+                with config.patch("load.mmap", True):  # type: ignore[attr-defined]  # torch adds it when it is imported
+                    volume = volumes[index]
+                    if cache_dir:
+                        # what has just been preprocessed is let go, for the file that it is in now
+                        volume = volumes[index]
             except Exception as error:
                 fault = input_error(error)
                 if fault is None:
@@ -93,8 +122,8 @@ class SliceDataset(Dataset):
                 return fault
             if volume["warnings"]:
                 logger.warning(f"{entries[index]['image']}: {volume['warnings']}")
-            image = torch.as_tensor(volume["image"])
-            return {key: torch.as_tensor(volume[key]) if key in volume else torch.zeros_like(image) for key in keys}
+            nothing = torch.zeros(()).expand(volume["image"].shape)
+            return {key: volume.get(key, nothing) for key in keys}
 
         ready_for_threads(transform)
         with ThreadPool(max(1, num_workers)) as pool:
@@ -103,7 +132,7 @@ class SliceDataset(Dataset):
         if faults:
             raise InputError(f"{len(faults)} of {len(loaded)} volumes cannot be used:\n  " + "\n  ".join(faults))
         slices = [
-            dict(zip(keys, parts)) for volume in loaded for parts in zip(*(volume[key].unbind(-1) for key in keys))
+            dict(zip(keys, parts)) for volume in loaded for parts in zip(*(volume[key].unbind(0) for key in keys))
         ]
         if limit is not None and limit < len(slices):
             slices = [slices[i * len(slices) // limit] for i in range(limit)]

@@ -147,6 +147,19 @@ def test_cached_volumes_are_not_read_again(tmp_path):
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again))
 
 
+def test_cached_slices_are_read_from_their_files_when_they_are_asked_for(tmp_path):
+    data = [write_head(tmp_path / "scans", str(i), i) for i in range(2)]
+    in_memory = SliceDataset(data, slices_transform())
+    for _ in range(2):
+        mapped = SliceDataset(data, slices_transform(), cache_dir=str(tmp_path / "cache"))
+        assert len(mapped) == len(in_memory) > 2
+        assert all(torch.equal(a["image"], b["image"]) for a, b in zip(mapped, in_memory))
+        assert all(item["image"].is_contiguous() for item in mapped.data)
+        # the kernel lists the files that are mapped
+        maps = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else str(tmp_path / "cache") * 2
+        assert maps.count(str(tmp_path / "cache")) >= 2
+
+
 def test_a_volume_whose_label_was_corrected_is_not_taken_from_the_cache(tmp_path):
     entry = write_head(tmp_path, "one", 0, lesion=True)
     lesion = nib.load(entry["label"]).get_fdata().astype("uint8")
