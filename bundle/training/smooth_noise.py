@@ -34,4 +34,4 @@ def of_unit_variance(fields: Tensor) -> Tensor:
     """Fields, B x 1 x H x W, each divided by its standard deviation."""
     centred = fields - fields.mean(dim=(2, 3), keepdim=True)
     length = torch.linalg.vector_norm(centred, dim=(2, 3), keepdim=True)
-    return fields * ((fields[0].numel() - 1) ** 0.5 / length)
+    return fields * ((fields.shape[2] * fields.shape[3] - 1) ** 0.5 / length)

@@ -16,6 +16,38 @@ from bundle.training.random_masks import random_pixel
 from bundle.training.smooth_noise import enlarged, of_unit_variance
 
 
+class _Draws:
+    """Random numbers for each image of a batch, of which those of the images that are ``used`` are given: the numbers
+    of an image depend on no other one.
+
+    Args:
+        image: B x 1 x H x W.
+        generator: of the device of ``image``; the default generator when None.
+    """
+
+    def __init__(self, image: Tensor, generator: Generator | None) -> None:
+        self.batch, self.size, self.device = len(image), image.shape[2:], image.device
+        self.generator = generator
+        self.used = torch.arange(self.batch, device=self.device)
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        drawn = torch.rand(self.batch, 1, 1, 1, generator=self.generator, device=self.device)
+        return low + (high - low) * drawn[self.used]
+
+    def chance(self, probability: float) -> Tensor:
+        return self.uniform(0, 1) < probability
+
+    def smooth_noise(self, length: float) -> Tensor:
+        """Unit variance, correlated over about ``length`` pixels."""
+        few = [max(2, round(size / length)) for size in self.size]
+        coarse = torch.randn(self.batch, 1, *few, generator=self.generator, device=self.device)
+        return of_unit_variance(enlarged(coarse[self.used], self.size))
+
+    def noise_of(self, lengths: Sequence[Sequence[float]]) -> Tensor:
+        """The sum of noises of several lengths, each of a strength up to the one given."""
+        return reduce(torch.add, [self.smooth_noise(length) * self.uniform(0, most) for length, most in lengths])
+
+
 def paint_lesions(
     image: Tensor,
     brain_mask: Tensor,
@@ -72,31 +104,13 @@ def paint_lesions(
     Returns:
         tuple: the images with lesions, and where these are (bool).
     """
-    batch, device = image.shape[0], image.device
     height, width = image.shape[2:]
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(batch, *shape, generator=generator, device=device)
-
-    def chance(probability: float) -> Tensor:
-        return uniform(0, 1, 1, 1, 1) < probability
-
-    def smooth_noise(length: float) -> Tensor:
-        """Zero mean, unit variance, correlated over about ``length`` pixels."""
-        size = [max(2, round(height / length)), max(2, round(width / length))]
-        coarse = torch.randn(batch, 1, *size, generator=generator, device=device)
-        return of_unit_variance(enlarged(coarse, (height, width)))
-
-    def noise_of(lengths: Sequence[Sequence[float]]) -> Tensor:
-        """The sum of noises of several lengths, each of a strength up to the one given."""
-        return reduce(torch.add, [smooth_noise(length) * uniform(0, most, 1, 1, 1) for length, most in lengths])
-
-    rows = torch.arange(height, device=device, dtype=torch.float32)[:, None]
-    columns = torch.arange(width, device=device, dtype=torch.float32)[None]
+    draws = _Draws(image, generator)
+    rows = torch.arange(height, device=image.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(width, device=image.device, dtype=torch.float32)[None]
     inside_brain = brain_mask.flatten(1).float()
-    result, lesions = image, torch.zeros_like(brain_mask)
-    wanted = chance(probability)
-    number = torch.floor(uniform(1, most_lesions + 1, 1, 1, 1))
+    wanted = draws.chance(probability)
+    number = torch.floor(draws.uniform(1, most_lesions + 1)) * wanted
     # the mean of squares: of columns, and of these in rows
     reach = tissue_pixels // 2
     tissue, share = (
@@ -106,35 +120,39 @@ def paint_lesions(
     tissue = tissue / share.clamp(min=1e-3)
 
     smallest = math.log(radius_range[0])
-    largest = uniform(smallest, math.log(radius_range[1]), 1, 1, 1)
-    typical = (image * brain_mask).sum(dim=(2, 3), keepdim=True) / brain_mask.sum(dim=(2, 3), keepdim=True)
+    sizes = draws.uniform(smallest, math.log(radius_range[1]))
+    means = (image * brain_mask).sum(dim=(2, 3), keepdim=True) / brain_mask.sum(dim=(2, 3), keepdim=True)
+    result, lesions = image.clone(), torch.zeros_like(brain_mask)
 
     for i in range(most_lesions):
-        centre = random_pixel(inside_brain, generator)
+        draws.used = used = (number > i).flatten().nonzero()[:, 0]
+        before, healthy, brain, around, typical, largest = (
+            values[used] for values in (result, image, brain_mask, tissue, means, sizes)
+        )
+        centre = random_pixel(inside_brain, generator)[used]
         x, y = rows - (centre // width).reshape(-1, 1, 1, 1), columns - (centre % width).reshape(-1, 1, 1, 1)
-        angle, stretched = uniform(0, torch.pi, 1, 1, 1), torch.exp(uniform(-stretch, stretch, 1, 1, 1))
+        angle, stretched = draws.uniform(0, torch.pi), torch.exp(draws.uniform(-stretch, stretch))
         u = (torch.cos(angle) * x + torch.sin(angle) * y) * stretched
         v = (torch.cos(angle) * y - torch.sin(angle) * x) / stretched
-        share_of_largest = uniform(0, 1, 1, 1, 1) if i else 1.0
+        share_of_largest = draws.uniform(0, 1) if i else 1.0
         radius = torch.exp(smallest + share_of_largest * (largest - smallest))
-        rough = noise_of(roughness)
+        rough = draws.noise_of(roughness)
         distance = torch.sqrt(u**2 + v**2)
         inward = radius * (1 + rough) - distance
-        edge = torch.exp(uniform(edge_range[0], edge_range[1], 1, 1, 1)).minimum(radius / 2)
+        edge = torch.exp(draws.uniform(edge_range[0], edge_range[1])).minimum(radius / 2)
         share = torch.sigmoid(inward / edge)
-        no_fluid = torch.sigmoid((image - typical + fluid[0]) / fluid[1])
-        share = torch.where(chance(spare_fluid_share), share * no_fluid, share)
-        share = share * brain_mask * wanted * (i < number)
+        no_fluid = torch.sigmoid((healthy - typical + fluid[0]) / fluid[1])
+        share = torch.where(draws.chance(spare_fluid_share), share * no_fluid, share) * brain
 
-        sign = torch.where(chance(dark_share), -1.0, 1.0)
-        contrast = sign * uniform(contrast_range[0], contrast_range[1], 1, 1, 1)
-        core_size, has_core = uniform(core_size_range[0], core_size_range[1], 1, 1, 1), chance(core_share)
-        core_size = core_size + core_roughness * rough + core_noise[1] * smooth_noise(core_noise[0])
+        sign = torch.where(draws.chance(dark_share), -1.0, 1.0)
+        contrast = sign * draws.uniform(contrast_range[0], contrast_range[1])
+        core_size, has_core = draws.uniform(core_size_range[0], core_size_range[1]), draws.chance(core_share)
+        core_size = core_size + core_roughness * rough + core_noise[1] * draws.smooth_noise(core_noise[0])
         core = has_core * torch.sigmoid((radius * core_size - distance) / edge)
-        core_contrast = uniform(core_contrast_range[0], core_contrast_range[1], 1, 1, 1)
-        contrast = torch.lerp(contrast, core_contrast, core)
-        pattern = noise_of(texture)
-        painted = torch.where(chance(replace_share), tissue, result) + contrast + pattern
-        result = torch.where(brain_mask, (result + share * (painted - result)).clamp(min=BACKGROUND + 1e-3), result)
-        lesions |= share > 0.5
+        contrast = torch.lerp(contrast, draws.uniform(core_contrast_range[0], core_contrast_range[1]), core)
+        pattern = draws.noise_of(texture)
+        painted = torch.where(draws.chance(replace_share), around, before) + contrast + pattern
+        painted = (before + share * (painted - before)).clamp(min=BACKGROUND + 1e-3)
+        result[used] = torch.where(brain, painted, before)
+        lesions[used] |= share > 0.5
     return result, lesions
