@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""Subcommands that make datalists: prepare, phantom, merge, pseudo-labels."""
+"""Subcommands that make datalists: prepare, phantom, t2-like, merge, pseudo-labels."""
 
 from __future__ import annotations
 
@@ -86,6 +86,24 @@ def phantom(**values: Any) -> None:
     from bundle.phantom.cohort import write_cohort
 
     print(write_cohort(**values))
+
+
+@click.command("t2-like", cls=Command, context_settings=CONTEXT)
+@argument("datalist", type=_LIST)
+@argument("folder", type=OutputFolder())
+def t2_like(datalist: str, folder: str) -> None:
+    """Make T2-like scans of T1 scans, to train a first model for T2 without any T2 scan.
+
+    DATALIST names T1 scans that are stripped or have brain masks. Each is written into FOLDER with fluid bright and
+    white matter dark; datalist.json there has the same splits and labels. Scans that are there already are kept.
+
+    \b
+    Example:
+      itermask2 t2-like t1.json t2
+    """
+    from bundle.phantom.t2_like import write_t2_like
+
+    print(write_t2_like(folder, datalist))
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

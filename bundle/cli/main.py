@@ -31,6 +31,7 @@ COMMANDS = {
     "figures": "bundle.cli.results",
     "prepare": "bundle.cli.data_sets",
     "phantom": "bundle.cli.data_sets",
+    "t2-like": "bundle.cli.data_sets",
     "merge": "bundle.cli.data_sets",
     "pseudo-labels": "bundle.cli.data_sets",
     "review": "bundle.cli.serve",

@@ -17,6 +17,7 @@ from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.model.publishing import publish
 from bundle.phantom.cohort import write_cohort
+from bundle.phantom.t2_like import write_t2_like
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,6 +126,11 @@ def simulate(inputs: Inputs, run: RunConfigs) -> None:
     write_cohort(str(inputs.folder), **inputs.keys)
 
 
+def turn_over(inputs: Inputs, run: RunConfigs) -> None:
+    """Make T2-like scans of the T1 scans of a datalist."""
+    write_t2_like(str(inputs.folder), inputs.data)
+
+
 def prepare(inputs: Inputs, run: RunConfigs) -> None:
     """List a data set; the keys are arguments of :py:func:`bundle.data.prepare.prepare_dataset`."""
     prepare_dataset(output=str(inputs.folder / "datalist.json"), **inputs.keys)
@@ -142,6 +148,7 @@ def write_published(inputs: Inputs, run: RunConfigs) -> None:
 
 STEPS = {
     "phantom": Step((), "datalist.json", simulate),
+    "t2_like": Step(("data",), "datalist.json", turn_over, takes=()),
     "prepare": Step(("keys",), "datalist.json", prepare, takes=()),
     "merge": Step(("datalists",), "datalist.json", merge, takes=()),
     "train": workflow_step("training", ["train"], "pretrained", needs=("data",)),

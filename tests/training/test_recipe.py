@@ -118,7 +118,7 @@ def test_a_round_stands_for_all_that_it_was_made_of():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"step": "bake"}, "no such step as 'bake'; choose one of phantom, prepare"),
+        ({"step": "bake"}, "no such step as 'bake'; choose one of phantom, t2_like, prepare"),
         ({"from": "nothing.pt"}, "refers to nothing.pt, which is no round before it"),
         ({"from": None}, "without from; the step judge takes data, from, config, keys"),
         ({"epochs": 3}, "with epochs; the step judge takes"),
@@ -164,9 +164,20 @@ def test_the_recipe_of_the_weights_can_be_run(tmp_path):
     assert rounds[1]["keys"]["folder"] == str(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "number"), [("flair_fields", 9), ("published_size", 3), ("t1", 9), ("t1ce", 9)])
-def test_the_other_recipes_can_be_run(name, number, tmp_path):
-    rounds = read_recipe(f"recipes/{name}.json", {"lgg_flair": str(tmp_path)})
+@pytest.mark.parametrize(
+    ("name", "number", "input_name"),
+    [
+        ("flair_fields", 9, "lgg_flair"),
+        ("published_size", 3, "lgg_flair"),
+        ("t1", 9, "lgg_flair"),
+        ("t1ce", 9, "lgg_flair"),
+        ("t2", 5, "t1"),
+    ],
+)
+def test_the_other_recipes_can_be_run(name, number, input_name, tmp_path):
+    given = tmp_path / "given"
+    given.touch()
+    rounds = read_recipe(f"recipes/{name}.json", {input_name: str(given)})
     assert len(rounds) == number and rounds[-1]["step"] == "publish"
     base = json.loads(Path("configs/train.json").read_text())
     keys = {key.split("#")[0] for one in rounds if one["step"] in ("train", "judge") for key in one["keys"]}
