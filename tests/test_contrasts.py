@@ -109,6 +109,8 @@ def test_contrasts_are_segmented_and_reviewed_together(patients, judged, tmp_pat
     files = ["inference", "evaluate", "contrasts"]
     run("infer", files, **settings, output_dir=str(tmp_path / "together"))
     a, b = (CaseFolder(tmp_path / "together" / f"{name}_flair") for name in "ab")
+    found = json.loads((tmp_path / "together" / "summary.json").read_text())["label_free"]["threshold"]
+    assert found == pytest.approx(float(flair["threshold"]))
     assert a.statistics()["others"]["t1"].endswith("a_t1.nii.gz") and "others" not in b.statistics()
     assert TOGETHER_NOTE in a.statistics()["warnings"] and TOGETHER_NOTE not in b.statistics()["warnings"]
     assert a.others()["t1"].shape == np.asarray(a.scan()[0]).shape

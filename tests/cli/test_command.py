@@ -63,7 +63,7 @@ def test_every_value_of_the_configs_is_an_option():
         "labels_may_be_missing",
         "pretrained_has_threshold",
     }
-    structure |= {"network", "clicked_network", "prepare_batch", "ema_model", "trained_part", "synthetic_lesions"}
+    structure |= {"network", "leading_network", "prepare_batch", "ema_model", "trained_part", "synthetic_lesions"}
     for path in sorted((ROOT / "configs").glob("*.json")):
         if path.stem == "metadata":
             continue
