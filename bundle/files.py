@@ -43,6 +43,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def save_whole(image: Any, path: Path) -> None:
+    """Write a NIfTI image under another name and rename it.
+
+    Args:
+        image: with ``to_filename``, as nibabel's have it.
+        path: of the file.
+    """
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        image.to_filename(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of what is in a file, or in the files of a folder.
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bundle.cli.bundle_files import top_level
@@ -18,6 +18,16 @@ TOGETHER = "contrasts"
 def shipped() -> tuple[str, ...]:
     """The contrasts that weights ship for; of those of a scan the first one leads."""
     return tuple(top_level(["inference"])["shipped_weights"])
+
+
+def which_images(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of what reads scans with several contrasts: the contrast that leads, and the further ones to keep.
+
+    Args:
+        options: of a run; ``modality``, and ``config``, the names of what is laid over.
+    """
+    kept = shipped() if TOGETHER in options.get("config", ()) else ()
+    return {"modality": options.get("modality", shipped()[0]), "contrasts": kept}
 
 
 def contrast_options(function: Callable) -> Callable:

@@ -134,6 +134,22 @@ def read_datalist(
     return with_case_names(of_contrasts(entries, f'{path}: split "{split}"', modality, contrasts))
 
 
+def read_splits(path: str) -> dict[str, Any]:
+    """What a datalist holds by split, unchecked; empty where the file holds no object.
+
+    Raises:
+        InputError: when the file is missing or no JSON.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path}: no such file; give the path of a datalist (JSON).")
+    try:
+        splits = json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
+    return splits if isinstance(splits, dict) else {}
+
+
 def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) -> list[dict[str, Any]]:
     """Read one split of a datalist: JSON, ``{"training": [{"image": path, ...}, ...], ...}``.
 
@@ -151,14 +167,7 @@ def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) ->
     Raises:
         InputError: when the file is missing, no JSON, without that split, or an entry is at fault.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path}: no such file; give the path of a datalist (JSON).")
-    try:
-        splits = json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); correct the datalist.") from error
-    entries = splits.get(split) if isinstance(splits, dict) else None
+    entries = read_splits(path).get(split)
     if not entries or not isinstance(entries, list):
         raise InputError(
             f'{path}: the split "{split}" is missing or empty; give the datalist a key "{split}" with a list of '
@@ -166,7 +175,7 @@ def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) ->
         )
     for number, entry in enumerate(entries, 1):
         _check_entry(entry, number, f'{path}: split "{split}"', required)
-    here = Path(os.path.abspath(file)).parent
+    here = Path(os.path.abspath(path)).parent
     if "label" in required:
         check_splits(path)
     # nothing else: what a datalist also tells of a volume must not meet the keys that transforms add
@@ -183,7 +192,7 @@ def check_splits(path: str) -> None:
     Raises:
         InputError: when a scan is in two of its splits "training", "validation" and "test".
     """
-    splits = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    splits = read_splits(path)
     split_of: dict[str, str] = {}
     for split in ("training", "validation", "test"):
         for entry in splits.get(split) or []:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.datalists import absolute_paths, images_of, read_entries
+from bundle.data.datalists import absolute_paths, images_of, read_entries, read_splits
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -75,7 +75,7 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
         InputError: when the run has no result for any image of "training", or a result has no mask.
     """
     splits = {split: read_entries(datalist, split) for split in ("training", "validation")}
-    if json.loads(Path(datalist).read_text()).get("test"):
+    if read_splits(datalist).get("test"):
         splits["test"] = read_entries(datalist, "test")
     masks: dict[Path, Path] = {}
     for path in sorted(Path(results).resolve().rglob("*_statistics.json")):

@@ -16,6 +16,7 @@ from bundle.interaction.prompts import Prompts, Voxel
 from bundle.interaction.refining import Refined, refined_again
 from bundle.interaction.region import Box, box_around, click_region, octaves
 from bundle.interaction.state import ScanState
+from bundle.preprocessing.box import box_of
 
 
 class Change(NamedTuple):
@@ -74,10 +75,10 @@ class Answer:
     def changed(self) -> Change:
         """Where the mask differs from the one without prompts."""
         differs = self.mask != self.state.mask
-        if not differs.any():
+        box = box_of(differs)
+        if not box:
             return Change(0, None)
-        sides = [differs.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1))]
-        first, second, third = ((int(side[0]), int(side[-1]) + 1) for side in sides)
+        first, second, third = ((side.start, side.stop) for side in box)
         return Change(int(differs.sum()), (first, second, third))
 
     @cached_property

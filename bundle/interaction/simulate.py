@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from bundle.cli.contrasts import TOGETHER, shipped
+from bundle.cli.contrasts import which_images
 from bundle.data import read_datalist
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.evaluation.comparison_tables import as_markdown
@@ -180,9 +180,7 @@ def simulate_clicks(datalist: str, split: str, output_dir: str, robot: Mapping[s
     Raises:
         InputError: what is wrong with a scan or a label.
     """
-    modality = overrides.get("modality", shipped()[0])
-    contrasts = shipped() if TOGETHER in overrides.get("config", ()) else ()
-    cases = read_datalist(datalist, split, required=("image", "label"), modality=modality, contrasts=contrasts)
+    cases = read_datalist(datalist, split, required=("image", "label"), **which_images(overrides))
     folder = Path(output_dir)
     rows: list[dict[str, Any]] = []
     for case in tqdm(cases, "Clicking", unit="scan"):

@@ -112,14 +112,10 @@ def start(
     _check_installed()
     if generic and options:
         raise InputError(f"--{next(iter(options))}: the generic app has FLAIR weights alone; leave out --generic.")
-    from bundle.cli.contrasts import TOGETHER, shipped
+    from bundle.cli.contrasts import which_images
 
-    options = {"modality": shipped()[0], **(options or {})}
-    which = {
-        "split": split,
-        "modality": options["modality"],
-        "contrasts": shipped() if TOGETHER in options.get("config", ()) else (),
-    }
+    which = {"split": split, **which_images(options or {})}
+    options = {"modality": which["modality"], **(options or {})}
     work = Path(work_dir).resolve()
     with _alone(work):
         _serve(str(studies), port, host, work, allow, token, generic, which, options)

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from bundle.errors import InputError
+from bundle.files import save_whole, write_whole
 from bundle.phantom.lesions import LESIONS
 from bundle.phantom.people import simulate
 from bundle.phantom.shapes import shapes_in
@@ -51,9 +52,7 @@ def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]
         volumes = dict(zip((image, label), simulate(person.seed, modality, person.lesion, person.shape)))
         # the image last: where it exists, all of the person does
         for path in (label, image) if "label" in entry else (image,):
-            unfinished = path.with_name(f".{path.name}")
-            nib.save(nib.Nifti1Image(volumes[path], AFFINE), unfinished)
-            unfinished.rename(path)
+            save_whole(nib.Nifti1Image(volumes[path], AFFINE), path)
     return entry
 
 
@@ -115,9 +114,6 @@ def write_cohort(
         for _ in tqdm(as_completed(everyone), total=len(everyone), desc="Simulating", unit="person"):
             pass
     datalist = root / "datalist.json"
-    unfinished = root / ".datalist.json"
-    unfinished.write_text(
-        json.dumps({split: [future.result() for future in futures] for split, futures in work.items()}, indent=4) + "\n"
-    )
-    unfinished.rename(datalist)
+    entries = {split: [future.result() for future in futures] for split, futures in work.items()}
+    write_whole(datalist, json.dumps(entries, indent=4) + "\n")
     return str(datalist)

@@ -13,9 +13,11 @@ from scipy.interpolate import PchipInterpolator
 from skimage.filters import threshold_multiotsu
 from tqdm import tqdm
 
-from bundle.data import read_datalist, read_volume
+from bundle.data import check_same_grid, read_datalist, read_volume
+from bundle.data.datalists import read_splits
+from bundle.data.volumes import half_of_range
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import save_whole, write_whole
 
 # relative brightness in T2 of what T1 shows darkest, between and brightest: fluid, grey matter, white matter
 FLUID, GREY, WHITE = 1.0, 0.42, 0.29
@@ -55,14 +57,14 @@ def _write(entry: dict[str, Any], folder: Path, number: int) -> dict[str, Any]:
         t1 = read_volume(entry["image"], series=entry.get("series", ""))
         values = np.asarray(t1[0])
         if "brain_mask" in entry:
-            values = values * (np.asarray(read_volume(entry["brain_mask"])[0]) > 0)
+            brain = read_volume(entry["brain_mask"], "brain mask")
+            check_same_grid(brain, entry["brain_mask"], "brain mask", t1)
+            values = values * np.asarray(half_of_range(brain)[0])
         try:
             image = t2_like(values, np.random.RandomState(number))
         except ValueError as error:
             raise InputError(f"{entry['image']}: it has too few grey values for a T1 scan; leave it out.") from error
-        unfinished = target.with_name(f".{target.name}")
-        nib.save(nib.Nifti1Image(image, np.asarray(t1.affine, dtype=float)), unfinished)
-        unfinished.rename(target)
+        save_whole(nib.Nifti1Image(image, np.asarray(t1.affine, dtype=float)), target)
     return {"image": str(target), **({"label": entry["label"]} if "label" in entry else {})}
 
 
@@ -82,12 +84,12 @@ def write_t2_like(folder: str, datalist: str) -> str:
         InputError: when the datalist cannot be used, or a scan cannot be read.
     """
     root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    given = json.loads(Path(datalist).read_text())
+    given = read_splits(datalist)
     splits = [split for split in ("training", "validation", "test") if given.get(split)]
     if not splits:
         raise InputError(f"{datalist}: it lists no scan for training, validation or test; give a datalist of T1 scans.")
     entries = [(split, entry) for split in splits for entry in read_datalist(datalist, split, modality="t1")]
+    root.mkdir(parents=True, exist_ok=True)
     written: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
     for number, (split, entry) in enumerate(tqdm(entries, "Turning T1 over", unit="scan")):
         written[split].append(_write(entry, root.resolve(), number))

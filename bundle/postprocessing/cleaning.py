@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from bundle.preprocessing.box import box_of
+
 
 def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
     """The smallest box around a mask, and ``margin`` voxels more on all sides as far as the volume reaches; the whole
@@ -15,9 +17,10 @@ def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
         mask: bool.
         margin: in voxels.
     """
-    for box in ndimage.find_objects(mask.view(np.uint8)):
-        return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
-    return tuple(slice(None) for _ in mask.shape)
+    box = box_of(mask)
+    if not box:
+        return tuple(slice(None) for _ in mask.shape)
+    return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
 
 
 def without_small(mask: np.ndarray, share: float) -> np.ndarray:

@@ -18,6 +18,7 @@ from monai.transforms import MapTransform, Orientation
 from bundle.data.volumes import check_same_grid, half_of_range, read_volume
 from bundle.errors import InputError
 from bundle.preprocessing import plausibility
+from bundle.preprocessing.box import box_of
 from bundle.preprocessing.brain_extraction import HOW_TO_INSTALL, can_extract_brains, extract_brain
 from bundle.preprocessing.plausibility import Limits
 
@@ -68,24 +69,11 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     return inside
 
 
-def box_around(mask: MetaTensor) -> tuple[slice, ...]:
-    """The smallest box around a mask (bool, 1 x X x Y x Z, somewhere true): a slice for each of the three axes.
-
-    MONAI's asks torch for the places of all that is true, which takes many times as long.
-    """
-    inside = np.asarray(mask[0])
-    sides = []
-    for axis in range(3):
-        places = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-        sides.append(slice(int(places[0]), int(places[-1]) + 1))
-    return tuple(sides)
-
-
 def volume_and_length(mask: MetaTensor) -> tuple[float, float]:
     """Millilitres of a mask (bool, 1 x X x Y x Z, somewhere true), and its longest extent along an axis in mm."""
     spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
     millilitres = np.count_nonzero(mask) * float(abs(torch.linalg.det(mask.affine[:3, :3]))) / 1000.0
-    return millilitres, max((side.stop - side.start) * mm for side, mm in zip(box_around(mask), spacing))
+    return millilitres, max((side.stop - side.start) * mm for side, mm in zip(box_of(mask[0]), spacing))
 
 
 class BrainMaskd(MapTransform):

@@ -11,7 +11,8 @@ from monai.data.utils import affine_to_spacing
 from monai.transforms import Crop, InvertibleTransform, MapTransform, Pad
 
 from bundle.errors import InputError
-from bundle.preprocessing.brain_mask import SKULL_ON, box_around
+from bundle.preprocessing.box import box_of
+from bundle.preprocessing.brain_mask import SKULL_ON
 
 # meta data: which slice of the scan is the first that was kept
 FIRST_SLICE = "first_slice"
@@ -47,7 +48,7 @@ class FieldOfViewd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         mask = d[self.mask_key]
-        box = box_around(mask)
+        box = box_of(mask[0])
         starts, ends = [side.start for side in box], [side.stop for side in box]
         sizes = [ends[axis] - starts[axis] for axis in range(3)]
         for axis, spacing in enumerate(affine_to_spacing(mask.affine)[:2]):

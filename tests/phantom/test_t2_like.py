@@ -58,3 +58,19 @@ def test_a_scan_of_two_values_is_refused(tmp_path, capsys):
     assert main(["t2-like", str(tmp_path / "list.json"), str(tmp_path / "t2")]) == 1
     assert "flat.nii.gz: it has too few grey values" in capsys.readouterr().err
     assert not (tmp_path / "t2" / "datalist.json").exists()
+
+
+def test_what_is_no_datalist_and_a_brain_mask_elsewhere_are_one_sentence(t1, tmp_path, capsys):
+    image, _ = t1
+    save(image.astype(np.int16), tmp_path / "a.nii.gz")
+    save((image > 0).astype(np.uint8)[:-1], tmp_path / "brain.nii.gz")
+    datalist = tmp_path / "list.json"
+    for content, said in (
+        ("no JSON", "list.json: not valid JSON"),
+        ("[]", "list.json: it lists no scan for training, validation or test"),
+        ('{"training": [{"image": "a.nii.gz", "brain_mask": "brain.nii.gz"}]}', "the shape of the brain mask (23 x 24"),
+    ):
+        datalist.write_text(content)
+        assert main(["t2-like", str(datalist), str(tmp_path / "t2")]) == 1
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "t2" / "datalist.json").exists()
