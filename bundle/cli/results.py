@@ -62,7 +62,7 @@ def compare(
 def figures(
     evaluation: str, validation: str, simulated: str, trainings: tuple[str, ...], output: str, curves: str
 ) -> None:
-    """Draw the figures of docs/results.md.
+    """Draw the figures of docs/history.md.
 
     EVALUATION gives the agreement with the expert (no image of it is drawn), VALIDATION the curve of the judge's
     calibration, SIMULATED the examples, TRAININGS the curves.

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""The figures of docs/results.md, from the output folders of runs."""
+"""The figures of docs/history.md, from the output folders of runs."""
 
 from __future__ import annotations
 
