@@ -58,7 +58,9 @@ def _examined(root: Path, cases: Sequence[dict[str, str]], notes: Path, workers:
             known[done["image"], done.get("label")] = done
             file.write(json.dumps(done) + "\n")
             file.flush()
-    return [known[key] for case in cases if (key := (case["image"], case.get("label"))) in known], sorted(faults)
+    # whom a scan is of is what this call says
+    found = [{**known[key], **case} for case in cases if (key := (case["image"], case.get("label"))) in known]
+    return found, sorted(faults)
 
 
 def _split_of_patients(

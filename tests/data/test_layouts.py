@@ -212,3 +212,14 @@ def test_everybody_may_be_in_the_test_set(tmp_path):
     said, datalist = prepare("folder", root, test="all")
     assert {name: len(entries) for name, entries in datalist.items()} == {"training": 0, "validation": 0, "test": 3}
     assert "3 test" in said
+
+
+def test_an_earlier_call_does_not_say_whom_a_scan_is_of(tmp_path):
+    """The sentence about too few patients asks for --patient; what was examined before is kept, its patients are not."""
+    root = tmp_path / "set"
+    for path in ("one/a.nii.gz", "one/b.nii.gz", "two/c.nii.gz"):
+        save(IMAGE, root / path)
+    with pytest.raises(InputError, match="--patient"):
+        prepare("folder", root, validation=1, test=1)
+    _, datalist = prepare("folder", root, validation=1, test=1, patient="[abc](?=.nii)")
+    assert sorted(entry["patient"] for split in datalist.values() for entry in split) == ["a", "b", "c"]
