@@ -36,6 +36,9 @@ class Layout(NamedTuple):
 
 _BIDS = {"flair": "FLAIR", "t1": "T1w", "t1ce": "ce-[^_]+_T1w", "t2": "T2w", "dwi": "dwi"}
 
+# what pipelines leave in derivatives, and no lesion is marked in
+_NO_LESIONS = re.compile(r"_(?:desc-(?:brain|aseg|aparcaseg)|label-(?:brain|GM|WM|CSF)_)")
+
 
 LAYOUTS = {
     # BraTS2021_00000/BraTS2021_00000_flair.nii.gz
@@ -69,7 +72,7 @@ LAYOUTS = {
     "bids": Layout(
         r"(?P<root>(?:.*/)?)(?P<patient>sub-[^/_]+)/(?:ses-[^/]+/)?(?:anat|dwi)/(?P<stem>(?P=patient)[^/]*?)_MODALITY",
         tuple(
-            f"{{root}}derivatives/**/{{stem}}*{ending}.nii*"
+            f"{{root}}derivatives/**/{{stem}}_*{ending}.nii*"
             for ending in ("lesion_mask", "lesion_roi", "mask", "dseg", "roi")
         ),
         _BIDS,
@@ -100,6 +103,17 @@ def _fitting(files: Sequence[str], pattern: str, groups: Mapping[str, str]) -> s
     """The first file that fits a pattern filled with groups, whatever characters these have."""
     escaped = {name: re.sub(r"([*?[])", r"[\1]", value or "") for name, value in groups.items()}
     return next((path for path in files if matches(path, pattern.format(**escaped))), None)
+
+
+def _may_mark_lesions(files: Sequence[str]) -> list[str]:
+    """The files that may be labels: without brain masks, and without the tissues that lie beside these."""
+    beside_brains = {os.path.dirname(path) for path in files if "_desc-brain" in os.path.basename(path)}
+
+    def of_tissues(path: str) -> bool:
+        folder, name = os.path.split(path)
+        return folder in beside_brains and stem_of(path).endswith("_dseg") and "lesion" not in name
+
+    return [path for path in files if not _NO_LESIONS.search(os.path.basename(path)) and not of_tissues(path)]
 
 
 def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
@@ -144,6 +158,7 @@ def find_cases(
     """
     name = re.compile(layout.image.replace("MODALITY", layout.modalities[modality]) + r"\.(?i:nii(?:\.gz)?)")
     files = files_below(root)
+    labels = _may_mark_lesions(files)
     cases, faults = [], []
     seen: set[str] = set()
     for path in files:
@@ -154,7 +169,7 @@ def find_cases(
         seen.update(parts)
         groups = match.groupdict()
         case = {"patient": groups.get("patient", ""), "image": path}
-        label = next((found for p in layout.label if (found := _fitting(files, p, groups)) and found != path), None)
+        label = next((found for p in layout.label if (found := _fitting(labels, p, groups)) and found != path), None)
         if label is not None:
             case["label"] = label
         elif layout.label_needed:

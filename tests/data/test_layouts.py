@@ -223,3 +223,31 @@ def test_an_earlier_call_does_not_say_whom_a_scan_is_of(tmp_path):
         prepare("folder", root, validation=1, test=1)
     _, datalist = prepare("folder", root, validation=1, test=1, patient="[abc](?=.nii)")
     assert sorted(entry["patient"] for split in datalist.values() for entry in split) == ["a", "b", "c"]
+
+
+def labels_of(root: Path, images: dict[str, list[str]], modality: str = "flair") -> dict[str, str | None]:
+    """The label that the layout of BIDS finds for each image; files by name."""
+    for image, labels in images.items():
+        for path in (image, *labels):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).touch()
+    cases, _ = bundle.data.layouts.find_cases(root, bundle.data.layouts.LAYOUTS["bids"], modality)
+    return {case["image"]: case.get("label") for case in cases}
+
+
+def test_a_label_in_bids_is_that_of_the_person(tmp_path):
+    """The name of one may be the beginning of another's, and of another session's."""
+    one, ten = "sub-1/anat/sub-1_FLAIR.nii.gz", "sub-10/anat/sub-10_FLAIR.nii.gz"
+    lesion = "derivatives/manual/sub-10_desc-lesion_mask.nii.gz"
+    assert labels_of(tmp_path, {one: [], ten: [lesion]}) == {one: None, ten: lesion}
+
+
+def test_a_brain_in_bids_is_no_lesion(tmp_path):
+    """Pipelines such as fMRIPrep leave the brain and its tissues in derivatives."""
+    made = "derivatives/fmriprep/sub-01/anat/sub-01"
+    endings = ("desc-brain_mask", "dseg", "desc-aseg_dseg", "space-MNI_desc-brain_mask", "space-MNI_dseg")
+    image = "sub-01/anat/sub-01_FLAIR.nii.gz"
+    of_the_brain = [f"{made}_{ending}.nii.gz" for ending in endings]
+    assert labels_of(tmp_path, {image: of_the_brain}) == {image: None}
+    lesion = "derivatives/manual/sub-01/anat/sub-01_dseg.nii.gz"
+    assert labels_of(tmp_path, {image: [lesion]}) == {image: lesion}
