@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bundle.data.bids import bids_name
 from bundle.data.case_names import stem_of
 from bundle.data.folders import files_below, matches
 from bundle.data.images_below import LABELS, is_image
@@ -34,7 +35,7 @@ class Layout(NamedTuple):
     label_needed: bool = True
 
 
-_BIDS = {"flair": "FLAIR", "t1": "T1w", "t1ce": "ce-[^_]+_T1w", "t2": "T2w", "dwi": "dwi"}
+_BIDS = {"flair": "FLAIR", "t1": "T1w", "t1ce": "ce-[^_/]+(?:_[^/]+)?_T1w", "t2": "T2w", "dwi": "dwi"}
 
 # what pipelines leave in derivatives, and no lesion is marked in
 _NO_LESIONS = re.compile(r"_(?:desc-(?:brain|aseg|aparcaseg)|label-(?:brain|GM|WM|CSF)_)")
@@ -116,6 +117,12 @@ def _may_mark_lesions(files: Sequence[str]) -> list[str]:
     return [path for path in files if not _NO_LESIONS.search(os.path.basename(path)) and not of_tissues(path)]
 
 
+def _is_another_contrast(path: str, word: str, modality: str) -> bool:
+    """Whether a name in BIDS says that the image is of another one; ``word`` is empty where names tell nothing."""
+    name = bids_name(stem_of(path))
+    return bool(word) and name is not None and name.contrast != modality
+
+
 def _name_patients(root: Path, cases: Sequence[dict[str, str]]) -> None:
     """Set ``patient`` where a layout does not say it: the first folder that tells images apart, else the image itself.
 
@@ -165,6 +172,8 @@ def find_cases(
         match = name.fullmatch(path) if matches(path, pattern) else None
         parts = Path(path).parts
         if match is None or {"derivatives", "labels"} & set(parts) or not is_image(path):
+            continue
+        if _is_another_contrast(path, layout.modalities[modality], modality):
             continue
         seen.update(parts)
         groups = match.groupdict()

@@ -215,7 +215,7 @@ def test_everybody_may_be_in_the_test_set(tmp_path):
 
 
 def test_an_earlier_call_does_not_say_whom_a_scan_is_of(tmp_path):
-    """The sentence about too few patients asks for --patient; what was examined before is kept, its patients are not."""
+    """The sentence about too few patients asks for --patient: that counts, not what was noted before."""
     root = tmp_path / "set"
     for path in ("one/a.nii.gz", "one/b.nii.gz", "two/c.nii.gz"):
         save(IMAGE, root / path)
@@ -251,3 +251,10 @@ def test_a_brain_in_bids_is_no_lesion(tmp_path):
     assert labels_of(tmp_path, {image: of_the_brain}) == {image: None}
     lesion = "derivatives/manual/sub-01/anat/sub-01_dseg.nii.gz"
     assert labels_of(tmp_path, {image: [lesion]}) == {image: lesion}
+
+
+def test_contrast_agent_in_bids(tmp_path):
+    """T1 after contrast agent is a contrast of its own, wherever in the name it is said."""
+    before, after, again = (f"sub-01/anat/sub-01_{name}T1w.nii.gz" for name in ("", "ce-gad_", "ce-gad_run-2_"))
+    assert labels_of(tmp_path, {before: [], after: [], again: []}, "t1") == {before: None}
+    assert labels_of(tmp_path, {}, "t1ce") == {after: None, again: None}
