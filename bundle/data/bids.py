@@ -128,7 +128,11 @@ class DerivedBrainMasks:
         found = [path for path in of_person if os.path.basename(path).startswith(f"{person}_")]
         if not found:
             return None
-        scan = cast(nib.Nifti1Image, nib.load(image))
+        try:
+            scan = cast(nib.Nifti1Image, nib.load(image))
+        except Exception:
+            # its reader says what is wrong with it
+            return None
         masks = [path for path in found if _on_grid(path, scan)]
         if len(masks) > 1:
             raise InputError(

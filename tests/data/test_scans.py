@@ -104,3 +104,13 @@ def test_any_number_of_scans_and_folders(study, tmp_path):
     assert len(entries) == 4 and entries[0]["case"] == "alone"
     with pytest.raises(InputError, match=r"missing\.nii: no such file"):
         scans(alone, tmp_path / "missing.nii")
+
+
+def test_a_scan_that_cannot_be_read_ends_no_run(study):
+    """Also where a brain mask in derivatives could be its own: its header is looked at before the run begins."""
+    for person in ("sub-01", "sub-02"):
+        save(BRAIN, study / f"derivatives/bet/{person}/anat/{person}_ses-1_desc-brain_mask.nii.gz")
+        save(BRAIN, study / f"derivatives/bet/{person}/anat/{person}_desc-brain_mask.nii.gz")
+    (study / "sub-01/anat/sub-01_FLAIR.nii.gz").write_bytes(b"cut short")
+    first, second, _ = scans(study)
+    assert "brain_mask" not in first and second["brain_mask"].endswith("sub-02_ses-1_desc-brain_mask.nii.gz")
