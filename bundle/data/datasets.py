@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def _stamped_hash(entry: Mapping[str, Any]) -> bytes:
     """A name for a volume that changes when one of its files does."""
-    return pickle_hashing({key: [str(path), stamps(path)] for key, path in entry.items()})
+    return pickle_hashing({key: [str(v), stamps(v)] if key in PATHS else v for key, v in entry.items()})
 
 
 def ready_for_threads(part: Any) -> None:
@@ -93,11 +93,11 @@ class SliceDataset(Dataset):
         num_workers: int = 2,
     ) -> None:
         # only what the transforms read: other entries would needlessly tell apart what is cached
-        entries = [{key: entry[key] for key in PATHS if key in entry} for entry in data]
+        entries = [{key: entry[key] for key in (*PATHS, "series") if key in entry} for entry in data]
         # whole scans of patients, added for a judge alone: without their masks they would pass for lesion-free
         entries = [entry for entry in entries if "pseudo_label" in keys or "pseudo_label" not in entry]
         # the files behind the slices, wherever they lie
-        self.made_from = sha256_of([[stamps(path) for path in entry.values()] for entry in entries])
+        self.made_from = sha256_of([[stamps(v) if k in PATHS else v for k, v in entry.items()] for entry in entries])
         # flat: MONAI caches up to the first transform that may be random, for which it takes a list within the list
         to_slices = Compose([transform, SlicesOneByOne(keys)]).flatten()
         volumes = Dataset(entries, to_slices)

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bundle.data.datalists import absolute_paths, images_of, read_entries, read_splits
 from bundle.errors import InputError
@@ -53,8 +54,9 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
     return f"{output}: " + ", ".join(f"{len(entries)} {split}" for split, entries in merged.items())
 
 
-def _resolved(path: str) -> Path:
-    return Path(path).resolve()
+def _scans_of(entry: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """The files or folders of the images of an entry, each with the DICOM series of it that is meant."""
+    return [(Path(path).resolve(), entry.get("series", "")) for path in images_of(entry).values()]
 
 
 def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
@@ -77,17 +79,18 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
     splits = {split: read_entries(datalist, split) for split in ("training", "validation")}
     if read_splits(datalist).get("test"):
         splits["test"] = read_entries(datalist, "test")
-    masks: dict[Path, Path] = {}
+    masks: dict[tuple[Path, str], Path] = {}
     for path in sorted(Path(results).resolve().rglob("*_statistics.json")):
         try:
-            image = Path(json.loads(path.read_text())["image"]).resolve()
+            statistics = json.loads(path.read_text())
+            scan = Path(statistics["image"]).resolve(), statistics.get("series", "")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not the statistics of a scan; run inference on the scan again.") from error
-        masks[image] = path.with_name(path.name.replace("_statistics.json", "_mask.nii.gz"))
+        masks[scan] = path.with_name(path.name.replace("_statistics.json", "_mask.nii.gz"))
     added = [
-        {**{key: entry[key] for key in ("image", "brain_mask") if key in entry}, "pseudo_label": str(masks[found[0]])}
+        {**{key: entry[key] for key in ("image", "brain_mask", "series") if key in entry}, "pseudo_label": found[0]}
         for entry in splits["training"]
-        if (found := [path for path in map(_resolved, images_of(entry).values()) if path in masks])
+        if (found := [str(masks[scan]) for scan in _scans_of(entry) if scan in masks])
     ]
     if not added:
         raise InputError(

@@ -187,7 +187,8 @@ def simulate_clicks(datalist: str, split: str, output_dir: str, robot: Mapping[s
         label = read_volume(case["label"], "label")
         check_same_grid(label, case["label"], "label", read_volume(case["image"], series=case.get("series", "")))
         truth = np.asarray(label[0]) > 0
-        state = prepare_scan(case["image"], case.get("brain_mask"), others=case.get("others"), **overrides)
+        series = {"series": case["series"]} if "series" in case else {}
+        state = prepare_scan(case["image"], case.get("brain_mask"), others=case.get("others"), **series, **overrides)
         for seed in range(robot["seeds"]):
             rows += [{"case": case["case"], **row} for row in clicked(state, truth, robot, seed)]
         # what is done so far is kept

@@ -50,14 +50,14 @@ def _ids(cases: list[str]) -> list[str]:
     return list(taken.values())
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, series: str, target: Path) -> None:
     """Copy a NIfTI file as it is, or write what else can be read as one; the copy cannot be written to."""
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         if source.is_file() and source.name.endswith((".nii", ".nii.gz")):
             shutil.copyfile(source, unfinished)
         else:
-            volume = read_volume(source)
+            volume = read_volume(source, series=series)
             unfinished = unfinished.with_name(f".unfinished.{target.name}")
             nib.save(nib.Nifti1Image(volume[0].numpy(), np.asarray(volume.affine, dtype=float)), unfinished)
         unfinished.chmod(0o444)
@@ -121,16 +121,16 @@ def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path
     folder = folder_of(studies, work)
     folder.mkdir(parents=True, exist_ok=True)
     before = json.loads((folder / _LIST).read_text()) if (folder / _LIST).is_file() else {}
-    sources = {
-        name: Path(volume["image"]).resolve()
-        for name, volume in zip(_ids([str(volume["case"]) for volume in volumes]), volumes)
-    }
+    originals: dict[str, tuple[Path, str]] = {}
     now: dict[str, list[Any]] = {}
     beside: dict[str, Beside] = {}
-    for (name, source), volume in zip(sources.items(), volumes):
-        ending = ".nii" if source.name.endswith(".nii") and source.is_file() else ENDING
-        now[f"{name}{ending}"] = [str(source), *_state(source)]
-        beside[f"{name}{ending}"] = Beside(volume.get("others", {}), volume.get("brain_mask", ""))
+    for name, volume in zip(_ids([str(volume["case"]) for volume in volumes]), volumes):
+        source, series = Path(volume["image"]).resolve(), str(volume.get("series", ""))
+        copy = f"{name}{'.nii' if source.name.endswith('.nii') and source.is_file() else ENDING}"
+        originals[copy] = source, series
+        # another DICOM series of a folder is another original
+        now[copy] = [f"{source}, series {series}" if series else str(source), *_state(source)]
+        beside[copy] = Beside(volume.get("others", {}), volume.get("brain_mask", ""))
     for name in set(before) - set(now):
         (folder / name).unlink(missing_ok=True)
     for name in set(before) & set(now):
@@ -138,7 +138,7 @@ def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path
     changed = [name for name, state in now.items() if before.get(name) != state or not (folder / name).is_file()]
     _check_room(folder, sum(sum(now[name][1::2]) for name in changed))
     for name in changed:
-        _copy(Path(now[name][0]), folder / name)
+        _copy(*originals[name], folder / name)
     # what is gone stays on the list: its labels are still there, and belong to no other scan
     write_whole(folder / _LIST, json.dumps({**before, **now}, indent=1))
     return folder, beside

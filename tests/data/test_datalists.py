@@ -9,11 +9,14 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Orientationd
 
+from bundle.cases import CaseFolder
 from bundle.data.datalists import read_datalist, training_data
 from bundle.data.datasets import SliceDataset, ready_for_threads
+from bundle.data.joining import add_pseudo_labels
 from bundle.data.scans import inference_data
 from bundle.errors import InputError
 from bundle.preprocessing import FieldOfViewd
+from tests.dicom import write_series
 from tests.heads import AFFINE, save, simulate_head, write_head
 
 
@@ -216,3 +219,33 @@ def test_transforms_are_ready_for_threads():
     assert not any("_tracing" in vars(part) for part in inner)
     ready_for_threads({"transforms": [transform]})
     assert all("_tracing" in vars(part) for part in inner)
+
+
+def test_the_series_of_a_datalist_is_the_one_that_is_learnt_from(tmp_path):
+    """Of a folder with several DICOM series a training takes the one that its datalist names."""
+    heads = [simulate_head(number)[0] for number in range(2)]
+    for number, head in enumerate(heads, 1):
+        write_series(head, AFFINE, tmp_path / "dicom", series=str(number), SeriesDescription=f"scan {number}")
+    entries = [{"image": "dicom", "series": f"scan {number}"} for number in (1, 2)]
+    (tmp_path / "list.json").write_text(json.dumps({"training": entries}))
+    data = read_datalist(str(tmp_path / "list.json"), "training")
+    first, second = (SliceDataset([entry], slices_transform(), cache_dir=str(tmp_path / "cache")) for entry in data)
+    saved = SliceDataset([{"image": save(heads[1], tmp_path / "second.nii.gz")}], slices_transform())
+    assert torch.equal(second[2]["image"], saved[2]["image"]) and not torch.equal(first[2]["image"], saved[2]["image"])
+    assert first.made_from != second.made_from
+
+
+def test_pseudo_labels_go_with_the_series_that_they_were_found_in(tmp_path):
+    entries = [{"image": "dicom", "series": name} for name in ("one", "two")]
+    (tmp_path / "list.json").write_text(json.dumps({"training": entries, "validation": [{"image": "other.nii"}]}))
+    for entry in entries:
+        case = CaseFolder(tmp_path / "results" / f"dicom_{entry['series']}")
+        case.path.mkdir(parents=True)
+        case.write("mask", b"")
+        case.write("statistics", json.dumps({"image": str(tmp_path / "dicom"), "series": entry["series"]}))
+    add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path / "results"), str(tmp_path / "added.json"))
+    added = [entry for entry in read_datalist(str(tmp_path / "added.json"), "training") if "pseudo_label" in entry]
+    assert [(entry["series"], Path(entry["pseudo_label"]).parent.name) for entry in added] == [
+        ("one", "dicom_one"),
+        ("two", "dicom_two"),
+    ]

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from bundle.cli.main import main
+from bundle.errors import InputError
 from bundle.interaction.robot import Click, next_click
-from bundle.interaction.simulate import prompts_of, summarised
-from tests.heads import write_head
+from bundle.interaction.simulate import prompts_of, simulate_clicks, summarised
+from tests.dicom import write_series
+from tests.heads import AFFINE, save, simulate_head, write_head
 from tests.interaction.conftest import TINY
 
 
@@ -51,3 +53,21 @@ def test_clicks_are_simulated_and_help(tmp_path, tiny_weights, monkeypatch):
     assert len(table) == 4 * 3 and (output / "clicks.png").stat().st_size > 1000
     ours = json.loads((output / "clicks.json").read_text())["IterMask2"]
     assert ours["dice"][3] > ours["dice"][0] and ours["far_changed"] == 0
+
+
+def test_the_series_of_a_datalist_is_the_one_that_is_clicked_in(tmp_path, monkeypatch):
+    image, lesion = simulate_head(3, lesion=True)
+    for number in (1, 2):
+        write_series(image, AFFINE, tmp_path / "dicom", series=str(number), SeriesDescription=f"scan {number}")
+    entry = {"image": "dicom", "series": "scan 2", "label": save(lesion, tmp_path / "seg.nii.gz")}
+    (tmp_path / "list.json").write_text(json.dumps({"test": [entry]}))
+    asked = []
+
+    def prepared(image, brain_mask, **settings):
+        asked.append(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr("bundle.interaction.simulate.prepare_scan", prepared)
+    with pytest.raises(InputError, match="enough"):
+        simulate_clicks(str(tmp_path / "list.json"), "test", str(tmp_path), {"seeds": 1}, device="cpu")
+    assert asked == [{"others": None, "series": "scan 2", "device": "cpu"}]

@@ -12,6 +12,7 @@ from bundle.errors import InputError
 from bundle.label.served_bundle import NAME, remove, serve_bundle
 from bundle.label.studies import copy_studies, list_studies
 from tests.data.test_volumes import write_dicom
+from tests.dicom import write_series
 from tests.heads import AFFINE, save, simulate_head
 from tests.label.conftest import state_of
 
@@ -125,3 +126,14 @@ def test_a_study_gives_the_contrast_that_is_asked_for(tmp_path):
     for modality, contrast in (("flair", "FLAIR"), ("t1", "T1w")):
         (volume,) = list_studies(tmp_path, modality=modality)
         assert volume["image"].endswith(f"sub-1_{contrast}.nii.gz")
+
+
+def test_a_datalist_says_which_series_of_a_folder_is_served(tmp_path):
+    heads = [simulate_head(number)[0] for number in range(2)]
+    for number, head in enumerate(heads, 1):
+        write_series(head, AFFINE, tmp_path / "dicom", series=str(number), SeriesDescription=f"scan {number}")
+    datalist = tmp_path / "scans.json"
+    datalist.write_text(json.dumps({"test": [{"image": "dicom", "series": f"scan {n}"} for n in (1, 2)]}))
+    folder = copied(datalist, tmp_path / "work")
+    found = [np.asarray(read_volume(folder / name)[0]) for name in images(folder)]
+    assert len(found) == 2 and all(np.array_equal(volume, head) for volume, head in zip(found, heads))
