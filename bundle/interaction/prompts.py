@@ -22,7 +22,7 @@ def _voxel(value: Any, name: str) -> Voxel:
     """Three whole numbers, be they written as 12 or as 12.0."""
     try:
         numbers = [float(part) for part in value] if not isinstance(value, (str, Mapping)) else []
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     booleans = any(isinstance(part, bool) for part in value) if numbers else False
     if len(numbers) != 3 or booleans or not all(number.is_integer() for number in numbers):

@@ -32,6 +32,7 @@ def test_order_and_repetition_mean_nothing():
         ({"foreground": [[1, 2, float("nan")]]}, "three whole numbers"),
         ({"foreground": [[1, 2, float("inf")]]}, "three whole numbers"),
         ({"foreground": [[1, 2, "a"]]}, "three whole numbers"),
+        ({"foreground": [[1, 2, 10**400]]}, "three whole numbers"),
         ({"foreground": ["123"]}, "three whole numbers"),
         ({"foreground": [[True, False, True]]}, "three whole numbers"),
         ({"foreground_scribbles": [[1, 2, 3]]}, "three whole numbers"),
