@@ -14,6 +14,7 @@ from skimage.filters import threshold_multiotsu
 from tqdm import tqdm
 
 from bundle.data import check_same_grid, read_datalist, read_volume
+from bundle.data.case_names import case_names
 from bundle.data.datalists import read_splits
 from bundle.data.volumes import half_of_range
 from bundle.errors import InputError
@@ -89,10 +90,12 @@ def write_t2_like(folder: str, datalist: str) -> str:
     if not splits:
         raise InputError(f"{datalist}: it lists no scan for training, validation or test; give a datalist of T1 scans.")
     entries = [(split, entry) for split in splits for entry in read_datalist(datalist, split, modality="t1")]
+    # names are unique in a split; scans of two splits may share one
+    names = case_names([entry["image"] for _, entry in entries], [entry["case"] for _, entry in entries])
     root.mkdir(parents=True, exist_ok=True)
     written: dict[str, list[dict[str, Any]]] = {split: [] for split in splits}
-    for number, (split, entry) in enumerate(tqdm(entries, "Turning T1 over", unit="scan")):
-        written[split].append(_write(entry, root.resolve(), number))
+    for number, ((split, entry), name) in enumerate(zip(tqdm(entries, "Turning T1 over", unit="scan"), names)):
+        written[split].append(_write({**entry, "case": name}, root.resolve(), number))
     target = root / "datalist.json"
     write_whole(target, json.dumps(written, indent=4) + "\n")
     return str(target)

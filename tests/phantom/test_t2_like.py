@@ -74,3 +74,16 @@ def test_what_is_no_datalist_and_a_brain_mask_elsewhere_are_one_sentence(t1, tmp
         assert main(["t2-like", str(datalist), str(tmp_path / "t2")]) == 1
         assert said in capsys.readouterr().err
     assert not (tmp_path / "t2" / "datalist.json").exists()
+
+
+def test_scans_of_one_name_in_two_splits_are_two(t1, tmp_path):
+    """The second was taken for the first, which was there already: a test scan was one of the training."""
+    image, _ = t1
+    for patient, gain in (("a", 1), ("b", 2)):
+        save((gain * image).astype(np.int16)[:, ::gain], tmp_path / patient / "t1.nii.gz")
+    splits = {"training": [{"image": "a/t1.nii.gz"}], "test": [{"image": "b/t1.nii.gz"}]}
+    (tmp_path / "list.json").write_text(json.dumps(splits))
+    assert main(["t2-like", str(tmp_path / "list.json"), str(tmp_path / "t2")]) == 0
+    found = json.loads((tmp_path / "t2" / "datalist.json").read_text())
+    shapes = {split: nib.load(found[split][0]["image"]).shape for split in found}
+    assert shapes == {"training": (24, 24, 12), "test": (24, 12, 12)}
