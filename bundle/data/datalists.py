@@ -255,6 +255,7 @@ def training_data(
         )
     names = sorted(subjects)
     random.Random(seed).shuffle(names)
-    held_out = max(1, round(validation_fraction * len(names)))
+    # a share below all leaves somebody to learn from
+    held_out = max(1, min(round(validation_fraction * len(names)), len(names) - int(validation_fraction < 1)))
     chosen = names[:held_out] if split == "validation" else names[held_out:]
     return with_case_names([{"image": path} for name in sorted(chosen) for path in subjects[name]])

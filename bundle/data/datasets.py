@@ -79,7 +79,7 @@ class SliceDataset(Dataset):
         num_workers: volumes preprocessed at once.
 
     Raises:
-        InputError: naming every volume that cannot be used, or when no slice remains.
+        InputError: naming every volume that cannot be used, or when no volume or no slice remains.
     """
 
     def __init__(
@@ -96,6 +96,11 @@ class SliceDataset(Dataset):
         entries = [{key: entry[key] for key in (*PATHS, "series") if key in entry} for entry in data]
         # whole scans of patients, added for a judge alone: without their masks they would pass for lesion-free
         entries = [entry for entry in entries if "pseudo_label" in keys or "pseudo_label" not in entry]
+        if not entries:
+            raise InputError(
+                "No scan is left to learn from; give healthy scans (one with a pseudo-label is for a judge alone), or "
+                "a --validation_fraction below 1."
+            )
         # the files behind the slices, wherever they lie
         self.made_from = sha256_of([[stamps(v) if k in PATHS else v for k, v in entry.items()] for entry in entries])
         # flat: MONAI caches up to the first transform that may be random, for which it takes a list within the list

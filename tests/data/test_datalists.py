@@ -249,3 +249,17 @@ def test_pseudo_labels_go_with_the_series_that_they_were_found_in(tmp_path):
         ("one", "dicom_one"),
         ("two", "dicom_two"),
     ]
+
+
+def test_somebody_is_left_to_learn_from(tmp_path):
+    """Of two people a share of 0.9 would be both; a share of 1 is, for a calibration."""
+    for name in ("a", "b"):
+        write_head(tmp_path, name, 0)
+
+    def listed(split: str, share: float) -> list[dict]:
+        return training_data(str(tmp_path), "", split, validation_fraction=share)
+
+    assert [len(listed(split, 0.9)) for split in ("training", "validation")] == [1, 1]
+    assert [len(listed(split, 1.0)) for split in ("training", "validation")] == [0, 2]
+    with pytest.raises(InputError, match="No scan is left to learn from"):
+        SliceDataset(listed("training", 1.0), slices_transform())
