@@ -24,6 +24,9 @@ OPEN, ACCEPTED, CORRECTED, REJECTED = "open", "accepted", "corrected", "rejected
 VERDICTS = (OPEN, ACCEPTED, CORRECTED, REJECTED)
 FOLDER, LINES = "reviews", "reviews.jsonl"
 
+# of the mask of a line
+_FIGURES = ("lesion_ml", "components", "seconds", "changed_voxels")
+
 _writing = threading.Lock()
 
 
@@ -63,9 +66,21 @@ class Versions:
         return lines
 
     def last(self) -> dict[str, Any]:
-        """The line that holds now; that of :py:meth:`none` where nobody has reviewed the case."""
+        """The line that holds now; that of :py:meth:`none` where nobody has reviewed the case.
+
+        What was decided of an automatic mask is open again when that mask was made anew, otherwise or of another file.
+        """
         lines = self.all()
-        return lines[-1] if lines else self.none()
+        line = lines[-1] if lines else self.none()
+        if not self._is_of_another_mask(line):
+            return line
+        return {name: value for name, value in line.items() if name not in _FIGURES} | {"verdict": OPEN}
+
+    def _is_of_another_mask(self, line: Mapping[str, Any]) -> bool:
+        if line["mask"] or "made_from" not in line or not self.case.has("statistics"):
+            return False
+        now, then = self.case.statistics().get("made_from") or {}, line["made_from"] or {}
+        return any(now.get(name) != then.get(name) for name in ("files", "run"))
 
     def none(self) -> dict[str, Any]:
         """Version 0: the automatic mask, before anybody has reviewed the case."""

@@ -91,3 +91,21 @@ def test_of_two_strokes_that_contradict_the_later_one_holds():
 def test_what_is_no_stroke_gets_one_sentence(strokes):
     with pytest.raises(InputError, match="strokes: "):
         prompts_of(strokes)
+
+
+def test_what_was_decided_of_another_automatic_mask_is_open_again(versions, results):
+    statistics = versions.case.statistics()
+    versions.add(0, {"who": "me", "verdict": "accepted", "lesion_ml": 7.0})
+    assert versions.last()["verdict"] == "accepted"
+    anew = {**statistics, "made_from": {**statistics["made_from"], "run": "other weights"}}
+    versions.case.write("statistics", json.dumps(anew))
+    line = versions.last()
+    assert (line["verdict"], line["version"]) == ("open", 1) and "lesion_ml" not in line
+    assert list(reviewed_cases(results)) == [] and versions.all()[0]["verdict"] == "accepted"
+    assert versions.add(1, {"who": "you", "verdict": "rejected"})["version"] == 2
+    assert versions.last()["verdict"] == "rejected"
+    # a mask that was drawn is another matter: it is kept
+    shape = nib.load(versions.case.file("mask")).shape
+    versions.add(2, {"who": "you", "verdict": "corrected"}, np.zeros(shape, np.uint8))
+    versions.case.write("statistics", json.dumps(statistics))
+    assert versions.last()["verdict"] == "corrected"
