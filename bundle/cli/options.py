@@ -179,6 +179,9 @@ def check_together(values: Mapping[str, Any], given: set[str]) -> None:
         ("image", "datalist"),
         ("image", "dataset_dir"),
         ("brain_mask", "datalist"),
+        ("brain_mask_pattern", "datalist"),
+        ("series", "datalist"),
+        ("pattern", "datalist"),
         ("brain_mask", "brain_mask_pattern"),
     ):
         if {first, second} <= given:

@@ -146,10 +146,16 @@ class InferenceData:
         if self.datalist:
             yield from read_datalist(self.datalist, self.split, modality=self.modality, contrasts=self.contrasts)
             return
+        pattern = "" if self.brain_mask else self.brain_mask_pattern
+        also = {"brain_mask": self.brain_mask, "series": self.series}
+        also = {key: value for key, value in also.items() if value}
+        derived = DerivedBrainMasks()
         if self.images:
-            chosen = of_contrasts([{"image": self.images}], "--image", self.modality, self.contrasts)
-            also = {"brain_mask": self.brain_mask} if self.brain_mask else {}
-            yield from with_case_names([{**entry, **also} for entry in chosen])
+            (scan,) = of_contrasts([{"image": self.images}], "--image", self.modality, self.contrasts)
+            entry = {**scan, **_described(scan["image"], pattern, False, derived), **also}
+            if "fault" in entry:
+                raise InputError(entry["fault"])
+            yield from with_case_names([entry])
             return
         # a scan that is named twice, once by its folder, is one scan
         scans: dict[str, bool] = {}
@@ -167,10 +173,6 @@ class InferenceData:
                 f"{self.brain_mask}: one brain mask was given for {len(scans)} images; "
                 'give a --brain_mask_pattern, or list each image with its "brain_mask" in a datalist.'
             )
-        pattern = "" if self.brain_mask else self.brain_mask_pattern
-        also = {"brain_mask": self.brain_mask, "series": self.series}
-        also = {key: value for key, value in also.items() if value}
-        derived = DerivedBrainMasks()
         entries = [{**_described(path, pattern, folder, derived), **also} for path, folder in scans.items()]
         faults = [entry["fault"] for entry in entries if "fault" in entry]
         if faults and len(faults) == len(entries):

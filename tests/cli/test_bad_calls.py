@@ -189,6 +189,9 @@ def test_values_of_a_training(name, value, here, capsys):
         (["--image", "scan.nii.gz", "--dataset_dir", "."], "both given"),
         (["--brain_mask", "scan.nii.gz", "--datalist", "list.json"], "both given"),
         (["--brain_mask", "scan.nii.gz", "--brain_mask_pattern", "x"], "both given"),
+        (["--brain_mask_pattern", "x", "--datalist", "list.json"], "both given"),
+        (["--series", "2", "--datalist", "list.json"], "both given"),
+        (["--pattern", "*.nii", "--datalist", "list.json"], "both given"),
         (["--init_id", "nothing"], "no such key"),
         (["--final_id", "nothing"], "no such key"),
         (["--run_id", "inference"], "belongs to no option"),
@@ -223,6 +226,7 @@ def test_runs_that_do_not_exist(run, here):
         ["scan.nii.gz", "-o"],
         ["scan.nii.gz", "--datalist", "list.json"],
         ["scan.nii.gz", "--brain_mask", "file", "--brain_mask_pattern", "x"],
+        ["--datalist", "list.json", "--brain_mask_pattern", "x"],
     ],
 )
 def test_calls_of_segment(words, here, capsys):
@@ -305,6 +309,7 @@ def test_calls_of_segment(words, here, capsys):
         ["stability"],
         ["stability", "missing.json"],
         ["stability", "list.json", "list.json"],
+        ["stability", "list.json", "--pattern", "*.nii"],
         ["stability", "list.json", "--device", "gpu"],
         ["label", ".", "--port", "http"],
     ],

@@ -114,3 +114,13 @@ def test_a_scan_that_cannot_be_read_ends_no_run(study):
     (study / "sub-01/anat/sub-01_FLAIR.nii.gz").write_bytes(b"cut short")
     first, second, _ = scans(study)
     assert "brain_mask" not in first and second["brain_mask"].endswith("sub-02_ses-1_desc-brain_mask.nii.gz")
+
+
+def test_options_count_where_one_scan_is_given_by_contrast(tmp_path):
+    images = {name: save(IMAGE, tmp_path / f"{name}.nii.gz") for name in ("flair", "t1")}
+    mask = save(BRAIN, tmp_path / "flair_brain.nii.gz")
+    options = {"image": images, "brain_mask_pattern": "{name}_brain.nii.gz", "series": "2", "contrasts": ["t1"]}
+    (entry,) = inference_data(**options)
+    assert (entry["brain_mask"], entry["series"], entry["others"]) == (mask, "2", {"t1": images["t1"]})
+    with pytest.raises(InputError, match="0 brain masks match"):
+        list(inference_data(**{**options, "modality": "t1"}))
