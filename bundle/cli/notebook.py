@@ -34,6 +34,10 @@ class Segmentation(NamedTuple):
     statistics: dict[str, Any]
 
 
+# settings of a run over many scans, whose results stay on disk
+_OF_MANY = ("image", "dataset_dir", "datalist", "split", "pattern", "output_dir", "overwrite", "shard")
+
+
 def _in_memory(path: Path) -> nib.Nifti1Image:
     image = cast(nib.Nifti1Image, nib.load(path))
     return nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
@@ -69,6 +73,11 @@ def segment(
     Raises:
         InputError: saying in one sentence what is wrong with the scan or a setting.
     """
+    if others := [name for name in _OF_MANY if name in settings]:
+        raise InputError(
+            f"{others[0]}: no setting of segment, which takes one scan and gives results in memory; use the command "
+            "itermask2 segment for results on disk."
+        )
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder) / "input", Path(folder) / "output"
         inputs.mkdir()
@@ -94,7 +103,7 @@ def segment(
             raise fault from None
         found = sorted(output.rglob("*_statistics.json"))
         if len(found) != 1:
-            raise InputError(f"{scan}: {len(found)} scans; give one scan, or use itermask2 segment.")
+            raise InputError(f"{values['image']}: {len(found)} scans; give one scan, or use itermask2 segment.")
         case = CaseFolder(found[0].parent)
         score = _in_memory(case.file("score")) if case.has("score") else None
         return Segmentation(_in_memory(case.file("mask")), score, case.statistics())

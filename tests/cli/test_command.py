@@ -255,3 +255,10 @@ def test_a_subcommand_has_the_defaults_of_what_it_calls(words, function, monkeyp
     assert {name: tuple(given[name]) if isinstance(given[name], list) else given[name] for name in of_function} == (
         of_function
     )
+
+
+@pytest.mark.parametrize("name", ["output_dir", "shard", "datalist"])
+def test_segment_in_python_has_no_settings_of_many_scans(name, tmp_path):
+    """They were taken, the scan was segmented, and the end was that there are 0 scans."""
+    with pytest.raises(bundle.errors.InputError, match=f"^{name}: no setting of segment"):
+        bundle.segment(write_head(tmp_path, "head", 0)["image"], **{name: "1/2"})
