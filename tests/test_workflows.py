@@ -168,6 +168,9 @@ def test_inference_writes_everything_on_the_grid_of_the_scan(trained, tmp_path):
     assert refinement["threshold"] == pytest.approx(float(torch.load(trained / "model.pt")["threshold"]))
     assert len(refinement["mask_ml_by_iteration"]) == refinement["iterations"]
     assert refinement["mask_ml_by_iteration"] == sorted(refinement["mask_ml_by_iteration"], reverse=True)
+    stations = statistics["stations"]
+    assert {"LoadVolumed", "BrainMaskd", "inferer", "InvertLinearlyd"} <= set(stations)
+    assert stations["inferer"]["seconds"] >= refinement["seconds"] and stations["inferer"]["processor_seconds"] > 0
     assert statistics["warnings"] == [SMALL_BRAIN] and statistics["versions"]["bundle"] == bundle.__version__
     report = (tmp_path / "out" / "report.html").read_text()
     assert "Not a medical device" in report and "patient_flair" in report

@@ -5,6 +5,7 @@ from bundle.cases.case import CaseFolder, finished_cases
 from bundle.cases.evaluator import CaseEvaluator
 from bundle.cases.run_folder import RunFolder
 from bundle.cases.save import SaveCased
+from bundle.cases.stations import TimedCompose
 from bundle.cases.stream import VolumeStream
 
-__all__ = ["CaseEvaluator", "CaseFolder", "RunFolder", "SaveCased", "VolumeStream", "finished_cases"]
+__all__ = ["CaseEvaluator", "CaseFolder", "RunFolder", "SaveCased", "TimedCompose", "VolumeStream", "finished_cases"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from ignite.engine import Events
-from monai.engines import SupervisedEvaluator
+from monai.engines import IterationEvents, SupervisedEvaluator
 
 from bundle.cases.run_folder import RunFolder
+from bundle.cases.stations import Stopwatch
 
 
 class CaseEvaluator(SupervisedEvaluator):
@@ -26,6 +28,7 @@ class CaseEvaluator(SupervisedEvaluator):
     def __init__(self, *, run_folder: RunFolder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_folder = run_folder
+        self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._searched)
         # before the handlers of COMPLETED
         self.add_event_handler(Events.EPOCH_COMPLETED, run_folder.wait)
 
@@ -38,8 +41,15 @@ class CaseEvaluator(SupervisedEvaluator):
                 self.run_folder.wait()
                 self.fire_event(Events.COMPLETED)
 
+    def _searched(self) -> None:
+        batch = self.state.batch
+        # of a batch, as the others are
+        figures = {unit: torch.tensor([value], dtype=torch.float64) for unit, value in self._watch.read().items()}
+        batch["stations"] = {**batch.get("stations", {}), "inferer": figures}  # type: ignore[index, union-attr]
+
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> Any:
         case = batchdata["case"][0]
+        self._watch = Stopwatch()
         try:
             return super()._iteration(engine, batchdata)
         except Exception as error:

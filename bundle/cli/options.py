@@ -78,6 +78,9 @@ OPTIONS = {
         Listing(Number(0), 2),
         "ml up to which the leading contrast decides alone, and from which all do, such as [15,25]",
     ),
+    "same_lesions": Option(
+        Number(above=0, high=1), "Dice of both masks with one another from which the leading contrast's stays"
+    ),
     # the computer
     "device": Option(Device(), "cpu, cuda, or cuda:1 for the second GPU"),
     "amp": Option(Switch(), "half-precision arithmetic on a GPU"),

@@ -17,6 +17,7 @@ from monai.utils import convert_to_dst_type
 
 from bundle.errors import InputError
 from bundle.model.lesion_score import lesion_intensity
+from bundle.postprocessing.agreement import agreement
 from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_small
 from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.postprocessing.volume_threshold import (
@@ -44,10 +45,9 @@ def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitre
     Returns:
         list: empty where they agree, or both are empty.
     """
-    sizes = [int(mask.sum()) for mask in (high, low)]
-    if 2 * int((low & high).sum()) >= uncertain * sum(sizes):
+    if agreement(low, high) >= uncertain:
         return []
-    return [round(size * millilitres, 1) for size in sizes]
+    return [round(int(mask.sum()) * millilitres, 1) for mask in (high, low)]
 
 
 class _Last:

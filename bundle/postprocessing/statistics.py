@@ -89,6 +89,15 @@ def _expert(mask: MetaTensor, label: Any) -> dict[str, Any]:
     }
 
 
+def _stations(data: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Times of the stations so far, where they were taken."""
+    rounded = {
+        name: {unit: round(float(value), 3) for unit, value in figures.items()}
+        for name, figures in data.get("stations", {}).items()
+    }
+    return {"stations": rounded} if rounded else {}
+
+
 class LesionStatisticsd(MapTransform):
     """Gather what is known of a case in ``statistics``, plain data that can be written as JSON.
 
@@ -149,6 +158,7 @@ class LesionStatisticsd(MapTransform):
                 **_expert(mask, d.get("label")),
                 "voxel_mm": [round(float(mm), 4) for mm in affine_to_spacing(affine)],
                 "refinement": d.get("refinement", {}),
+                **_stations(d),
                 "warnings": self._warnings(d, lesions["lesion_ml"], brain_ml),
                 "versions": {
                     "bundle": __version__,

@@ -14,6 +14,7 @@ from monai.transforms import MapTransform, MedianSmooth
 from monai.utils import convert_to_dst_type
 
 from bundle.model.lesion_score import lesion_score
+from bundle.postprocessing.agreement import agreement
 from bundle.postprocessing.cleaning import cleaned
 from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.preprocessing.intensities import BACKGROUND
@@ -71,8 +72,9 @@ class SurestMaskd(MapTransform):
     """Where there are several contrasts, replace the mask by the one of the highest expected Dice.
 
     It comes after :py:class:`bundle.postprocessing.mark_lesions.MarkLesionsd`, which marks by the leading contrast
-    alone. That mask stays where there is one contrast, where the score is the probability itself, and where it is
-    small: the other contrasts hardly know small lesions.
+    alone. That mask stays where there is one contrast, where the score is the probability itself, where it is small,
+    since the other contrasts hardly know small lesions, and where all together mark the same lesions: outlines are
+    clearest in the leading contrast.
 
     Args:
         keys: of the mask, 1 x H x W x D.
@@ -87,12 +89,14 @@ class SurestMaskd(MapTransform):
         together_ml: up to how many millilitres the leading contrast may mark to decide alone, and from how many on
             all together do. Between them the mask is by the weighted geometric mean of both scores, each in units of
             its threshold.
+        same_lesions: Dice of both masks with one another from which on they mark the same lesions.
         score_key: of the lesion score of the leading contrast.
         probability_key: of the probability that all contrasts give together.
         image_key: of the preprocessed image.
 
     The score becomes that of the mask. ``refinement`` has its threshold as ``volume_threshold``, the share that the
-    other contrasts had in it as ``together_share``, and the ``expected_dice`` of the mask.
+    other contrasts had in it as ``together_share``, the ``expected_dice`` of the mask, and ``agreement``, its Dice with
+    that of the leading contrast. Where that mask stays, so do its score and its figures.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class SurestMaskd(MapTransform):
         smallest_share: float,
         search: Mapping[str, Any],
         together_ml: Sequence[float],
+        same_lesions: float,
         score_key: str = "score",
         probability_key: str = "joint_probability",
         image_key: str = "image",
@@ -117,6 +122,7 @@ class SurestMaskd(MapTransform):
         self.smallest_share = smallest_share
         self.search = search
         self.together_ml = together_ml
+        self.same_lesions = same_lesions
         self.score_key = score_key
         self.probability_key = probability_key
         self.image_key = image_key
@@ -151,7 +157,15 @@ class SurestMaskd(MapTransform):
         score = np.clip(alone, 0, None) ** (1 - share) * np.clip(joint, 0, None) ** share
         threshold = d["refinement"]["volume_threshold"] ** (1 - share) * threshold**share
         mask = cleaned(score > threshold, self.smallest_share) & brain
-        decided = {"volume_threshold": threshold, "expected_dice": expected_dice(mask, probability)}
+        agreed = agreement(mask, torch.as_tensor(d[key])[0].cpu().numpy() > 0)
+        if agreed >= self.same_lesions:
+            d["refinement"] = {**d["refinement"], "together_share": 0.0, "agreement": agreed}
+            return d
+        decided = {
+            "volume_threshold": threshold,
+            "expected_dice": expected_dice(mask, probability),
+            "agreement": agreed,
+        }
         # how sure the other mask was is of no interest
         kept = {name: value for name, value in d["refinement"].items() if name not in OF_THE_RANGE}
         d["refinement"] = {**kept, **decided}

@@ -21,7 +21,9 @@ IMAGE = MetaTensor(torch.from_numpy(np.where(MARKED > 0, 2.0, 0.0).astype(np.flo
 IMAGE[:, :1] = BACKGROUND
 
 
-def marked(score: str = "intensity", together_ml: tuple = (0.0, 0.1), **refinement) -> tuple[np.ndarray, dict]:
+def marked(
+    score: str = "intensity", together_ml: tuple = (0.0, 0.1), same_lesions: float = 0.99, **refinement
+) -> tuple[np.ndarray, dict]:
     """What leads marks the lesion, 0.108 ml, and what is false."""
     data = {
         "image": IMAGE,
@@ -30,7 +32,7 @@ def marked(score: str = "intensity", together_ml: tuple = (0.0, 0.1), **refineme
         "joint_probability": torch.from_numpy(PROBABILITY)[None],
         "refinement": {"lesion_threshold": 0.1, "volume_threshold": 0.4, **refinement},
     }
-    found = SurestMaskd("pred", "bright", score, 0.8, 4.0, 1, 0.1, SEARCH, together_ml)(data)
+    found = SurestMaskd("pred", "bright", score, 0.8, 4.0, 1, 0.1, SEARCH, together_ml, same_lesions)(data)
     return np.asarray(found["pred"][0]) > 0, {**found["refinement"], "score": np.asarray(found["score"][0])}
 
 
@@ -54,6 +56,16 @@ def test_the_leading_contrast_alone_decides_about_small_lesions():
     assert np.array_equal(mask, MARKED > 0) and np.array_equal(refinement["score"], SCORE)
     assert refinement["together_share"] == 0 and refinement["volume_threshold"] == 0.4
     assert refinement["threshold_range"] == [0.2, 0.4] and "expected_dice" not in refinement
+
+
+def test_the_leading_contrast_outlines_what_all_agree_on():
+    mask, refinement = marked()
+    agreed = 2 * (mask & (MARKED > 0)).sum() / (mask.sum() + (MARKED > 0).sum())
+    assert refinement["agreement"] == pytest.approx(agreed) and 0 < agreed < 0.99
+    mask, refinement = marked(same_lesions=agreed, threshold_range=[0.2, 0.4])
+    assert np.array_equal(mask, MARKED > 0) and np.array_equal(refinement["score"], SCORE)
+    assert refinement["together_share"] == 0 and refinement["agreement"] == pytest.approx(agreed)
+    assert refinement["threshold_range"] == [0.2, 0.4] and refinement["volume_threshold"] == 0.4
 
 
 def test_between_small_and_large_both_scores_count():
