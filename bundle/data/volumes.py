@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -199,3 +200,14 @@ def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: Meta
             f"{path}: the {role} lies elsewhere in space than its image (their affines differ); "
             f"resample the {role} to the grid of the image."
         )
+
+
+def in_plane(affine: np.ndarray) -> tuple[int, int]:
+    """The two axes of a volume along axial slices.
+
+    Args:
+        affine: 4 x 4, from voxels to world millimetres (right, anterior, superior).
+    """
+    world = nib.io_orientation(np.asarray(affine, float))[:, 0]
+    first, second = (axis for axis in range(3) if world[axis] != 2)
+    return first, second

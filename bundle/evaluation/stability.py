@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
-from bundle.data.volumes import read_volume
+from bundle.data.volumes import in_plane, read_volume
 from bundle.errors import InputError
 from bundle.evaluation.comparison_tables import as_markdown
-from bundle.evaluation.overlap import dice_of_masks
 from bundle.files import write_whole
+from bundle.postprocessing.agreement import agreement
 from bundle.preprocessing.brain_mask import given_mask
 from bundle.preprocessing.plausibility import Limits
 
@@ -35,17 +34,6 @@ class Changed(NamedTuple):
 
     image: np.ndarray
     brain_mask: np.ndarray | None
-
-
-def in_plane(affine: np.ndarray) -> tuple[int, int]:
-    """The two axes of a volume along axial slices.
-
-    Args:
-        affine: 4 x 4, from voxels to world millimetres (right, anterior, superior).
-    """
-    world = nib.io_orientation(np.asarray(affine, float))[:, 0]
-    first, second = (axis for axis in range(3) if world[axis] != 2)
-    return first, second
 
 
 def with_noise(image: np.ndarray, brain: np.ndarray, share: float, percentile: float, seed: int) -> np.ndarray:
@@ -130,11 +118,6 @@ def changes(
         f"brain mask {numbers['margin']} voxel larger": Changed(image, larger(brain, axes, numbers["margin"])),
         f"ramp of {100 * numbers['ramp']:g} %": Changed(with_ramp(image, brain, axes[0], numbers["ramp"]), brain_mask),
     }
-
-
-def agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice of two masks with one another; 1 where both are empty, 0 where one is."""
-    return dice_of_masks(second, first) if first.any() else float(not second.any())
 
 
 def agreement_after_shift(first: np.ndarray, moved: np.ndarray, axes: tuple[int, int]) -> float:

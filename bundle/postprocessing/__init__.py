@@ -3,6 +3,7 @@
 
 from bundle.postprocessing.cleaning import cleaned, with_holes_filled, without_small
 from bundle.postprocessing.course import RefinementTraced
+from bundle.postprocessing.fine_outline import FineOutlined, fine_outline
 from bundle.postprocessing.mark_lesions import MarkLesionsd
 from bundle.postprocessing.second_pass import FieldFreeInferer, TakeFieldOutd
 from bundle.postprocessing.statistics import LesionStatisticsd, lesion_statistics, millilitres_per_voxel
@@ -13,6 +14,7 @@ from bundle.postprocessing.volume_threshold import edge_step, sharpest_threshold
 
 __all__ = [
     "FieldFreeInferer",
+    "FineOutlined",
     "InvertLinearlyd",
     "LesionStatisticsd",
     "MarkLesionsd",
@@ -24,6 +26,7 @@ __all__ = [
     "cleaned",
     "edge_step",
     "expected_dice",
+    "fine_outline",
     "lesion_statistics",
     "millilitres_per_voxel",
     "sharpest_threshold",
