@@ -51,8 +51,9 @@ class CaseEvaluator(SupervisedEvaluator):
         case = batchdata["case"][0]
         self._watch = Stopwatch()
         try:
-            return super()._iteration(engine, batchdata)
+            super()._iteration(engine, batchdata)
         except Exception as error:
             self.run_folder.failed(case, error)
-            engine.state.batch, engine.state.output = [], []
-            return engine.state.output
+        # its volumes are done with; what is saved of them is held by who saves it
+        engine.state.batch, engine.state.output = [], []
+        return engine.state.output

@@ -50,14 +50,17 @@ class SaveCased(SaveImaged):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        keys = list(self.key_iterator(d, self.postfixes, self.dtypes))
         image = d[self.image_key]
+        # the rest of the case need not stay in memory until this is written
+        results = {key: d[key] for key, *_ in keys}
 
         def in_scan(key: Hashable) -> MetaTensor:
+            volume = results.pop(key)
             if self.to_scan is None or key not in self.to_scan.keys:
-                return d[key]
-            return self.to_scan({self.image_key: image, key: d[key]})[key]
+                return volume
+            return self.to_scan({self.image_key: image, key: volume})[key]
 
-        keys = list(self.key_iterator(d, self.postfixes, self.dtypes))
         volumes = ((name, in_scan(key), dtype) for key, name, dtype in keys)
         statistics = {**d["statistics"], "made_from": self.run_folder.made_from(d["case"])}
         case, header = self.run_folder.case(d["case"]), image.meta.get(HEADER) or {}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
+from monai.engines import IterationEvents
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
@@ -102,7 +103,7 @@ class LesionThreshold:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.scores.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.store)
 
     def collect(self, engine: Engine) -> None:

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from bundle.cli.main import main
 from bundle.errors import InputError
@@ -41,6 +43,9 @@ def test_the_summary_counts_clicks_and_averages_over_scans():
 
 def test_clicks_are_simulated_and_help(tmp_path, tiny_weights, monkeypatch):
     entry = write_head(tmp_path, "patient", 3, lesion=True)
+    lesion = np.asarray(nib.load(entry["label"]).dataobj) > 0
+    # the expert draws more than is marked
+    save(ndimage.binary_dilation(lesion, iterations=2).astype(np.uint8), Path(entry["label"]))
     (tmp_path / "list.json").write_text(json.dumps({"test": [entry]}))
     settings = json.loads(Path("configs/interaction.json").read_text())
     robot = {"robot": {**settings["robot"], "clicks": 3, "seeds": 1}}
