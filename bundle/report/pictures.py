@@ -22,7 +22,7 @@ from bundle.report.shown import Shown
 # in pixels: a picture without its caption, the caption, letters
 HEIGHT, CAPTION, LETTERS = 340, 34, 26
 
-OUTLINE, EXPERT, BRAIN = "#ff4d6d", "#5ad1ff", "#ffd166"
+OUTLINE, EXPERT, BRAIN, CANDIDATE = "#ff4d6d", "#5ad1ff", "#ffd166", "#ffe600"
 HIDDEN = np.array([255, 77, 109], dtype=float)
 PALE = "#e4e9ef"
 
@@ -54,13 +54,13 @@ def _picture(pixels: np.ndarray, spacing: Sequence[float]) -> Image.Image:
     return Image.fromarray(pixels.transpose(1, 0, 2)).resize(size, Image.Resampling.BICUBIC)
 
 
-def _draw_outline(picture: Image.Image, mask: np.ndarray, colour: str) -> None:
+def _draw_outline(picture: Image.Image, mask: np.ndarray, colour: str, width: int = 2) -> None:
     draw = ImageDraw.Draw(picture)
     # a pad closes contours at the edge of the box; pixel centres lie at half integers
     for contour in measure.find_contours(np.pad(mask.T.astype(float), 1), 0.5):
         rows = (contour[:, 0] - 0.5) * picture.height / mask.shape[1]
         columns = (contour[:, 1] - 0.5) * picture.width / mask.shape[0]
-        draw.line(list(zip(columns, rows)), fill=colour, width=2)
+        draw.line(list(zip(columns, rows)), fill=colour, width=width)
 
 
 def _scale_mm(width_mm: float) -> int:
@@ -108,6 +108,8 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     outlined = scan.copy()
     if volumes.found_brain is not None:
         _draw_outline(scan, volumes.found_brain[..., i], BRAIN)
+    for candidate in volumes.candidates:
+        _draw_outline(outlined, candidate[..., i], CANDIDATE, width=1)
     if volumes.label is not None:
         _draw_outline(outlined, volumes.label[..., i], EXPERT)
     _draw_outline(outlined, volumes.mask[..., i], OUTLINE)

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from bundle.cases.case import CaseFolder
 
@@ -32,6 +33,7 @@ class Shown(NamedTuple):
         white: intensity that is shown white, the 99.5th percentile of the whole brain.
         brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
         others: further contrasts by name, 1.0 being white.
+        candidates: where the threshold is uncertain, the masks (bool) at its lowest and at its highest.
     """
 
     numbers: list[int]
@@ -46,6 +48,7 @@ class Shown(NamedTuple):
     white: float
     brightest: float
     others: Mapping[str, np.ndarray] = {}
+    candidates: Sequence[np.ndarray] = ()
 
 
 def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[int]:
@@ -56,6 +59,22 @@ def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[
     share = np.cumsum(area) / area.sum()
     chosen = {int(np.searchsorted(share, (i + 0.5) / number)) for i in range(number)}
     return sorted({*chosen, int(area.argmax())})
+
+
+def candidates(score: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> list[np.ndarray]:
+    """What else the lesions of a mask could be: all of the same components at other thresholds of the score.
+
+    Args:
+        score: lesion score, the shape of ``mask``.
+        mask: where a lesion is marked (bool).
+        thresholds: of the score.
+    """
+    found = []
+    for threshold in thresholds:
+        parts, _ = ndimage.label(score > threshold, np.ones((3, 3, 3)))
+        marked = np.setdiff1d(parts[mask], 0)
+        found.append(np.isin(parts, marked))
+    return found
 
 
 def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
@@ -75,20 +94,23 @@ def shown(
     found_brain: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
     others: Mapping[str, np.ndarray] | None = None,
+    thresholds: Sequence[float] = (),
 ) -> Shown:
     """Cut what is shown out of the volumes of a case.
 
     Args:
-        volume: gives "mask", "image", "error", "reconstruction" and "iterations", W x H x D, axes towards left,
-            posterior and superior; each is asked for once, and let go before the next.
+        volume: gives "mask", "image", "error", "reconstruction" and "iterations", and with thresholds "score",
+            W x H x D, axes towards left, posterior and superior; each is asked for once, and let go before the next.
         brain_of: from the image to where the brain is (bool).
         spacing: millimetres per voxel.
         label: the expert's mask.
         found_brain: the brain where the skull was taken off.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
         others: further contrasts by name.
+        thresholds: of the score, see :py:func:`candidates`.
     """
     mask = volume("mask") > 0
+    possible = candidates(volume("score"), mask, thresholds) if thresholds else []
     image = volume("image")
     brain = brain_of(image)
     numbers = chosen_slices(mask, brain) if numbers is None else list(numbers)
@@ -114,14 +136,17 @@ def shown(
             name: other[box] / max(float(np.percentile(other[brain], 99.5)), 1e-6)
             for name, other in (others or {}).items()
         },
+        [candidate[box] for candidate in possible],
     )
 
 
 def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     """What is shown of a case that is finished, with the expert's mask where the run knew it."""
+    refinement = case.statistics()["refinement"]
+    thresholds = refinement["threshold_range"] if "uncertain_ml" in refinement else []
     with ThreadPoolExecutor(1) as reader:
         # each volume is read while the one before it is looked at
-        names = iter(("mask", "error", "reconstruction", "iterations"))
+        names = iter(("mask", *(["score"] if thresholds else []), "error", "reconstruction", "iterations"))
         coming = {next(names): reader.submit(case.volume, "mask")}
         scan = case.scan()
         spacing = [float(mm) for mm in scan.pixdim]
@@ -136,4 +161,4 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
                 coming[following] = reader.submit(case.volume, following)
             return found
 
-        return shown(volume, case.brain, spacing, case.label(), case.found_brain(), numbers, case.others())
+        return shown(volume, case.brain, spacing, case.label(), case.found_brain(), numbers, case.others(), thresholds)

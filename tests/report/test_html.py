@@ -65,12 +65,14 @@ def test_a_page_of_its_own(outputs):
 def test_an_uncertain_threshold_is_told(outputs, tmp_path):
     shutil.copytree(outputs / "patient_0_flair", tmp_path / "patient_0_flair")
     case = CaseFolder(tmp_path / "patient_0_flair")
-    for said, found in ((True, {"uncertain_ml": [10.04, 30.0]}), (False, {})):
+    shutil.copy(case.file("error"), case.file("score"))
+    for said, found in ((True, {"uncertain_ml": [10.04, 30.0], "threshold_range": [0.5, 1.5]}), (False, {})):
         kept = {key: value for key, value in case.statistics()["refinement"].items() if key != "uncertain_ml"}
         case.file("statistics").write_text(json.dumps({**case.statistics(), "refinement": {**kept, **found}}))
         write_case_page(case)
         page = str(section_of_page(case))
-        assert ("The threshold is uncertain: between 10.0 and 30.0 ml." in page) is said
+        assert ("The threshold is uncertain: between 10.0 and 30.0 ml" in page) is said
+        assert ("at the lowest and the highest threshold" in page) is said
 
 
 def rows(*changes: dict) -> pd.DataFrame:

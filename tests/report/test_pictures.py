@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bundle.report.pictures import CAPTION, film_strip, mask_curve, montage, slice_pictures
-from bundle.report.shown import Shown, chosen_slices, shown
+from bundle.report.shown import Shown, candidates, chosen_slices, shown
 
 
 def volumes(lesion: bool = True) -> dict[str, np.ndarray]:
@@ -43,6 +43,23 @@ def test_left_is_on_the_right_and_the_nose_is_up():
     assert rows.mean() < 0.45 * outlined.shape[0], "array axis 1 points to the back, which is shown below"
     # square millimetres: 30 x 2 mm wide and 40 x 1 mm high, with a margin of 6 mm around
     assert outlined.shape[1] / outlined.shape[0] == pytest.approx(72 / 52, rel=0.02)
+
+
+def test_an_uncertain_threshold_is_outlined_at_both_ends():
+    v = volumes()
+    # higher within the mask, and something else that scores
+    score = v["mask"] * 1.0
+    score[29:31, 16:18] *= 2
+    score[27:33, 13:21, 4:6] += 0.5
+    score[8:12, 40:44, 4:6] = 0.6
+    low, high = candidates(score, v["mask"] > 0, (0.4, 1.9))
+    assert low[..., 4].sum() == 6 * 8 and high[..., 4].sum() == 2 * 2, "the lesion alone, larger and smaller"
+    thresholds = (0.4, 1.9)
+    doubted = shown({**v, "score": score}.__getitem__, lambda image: image > 0, (2.0, 1.0, 3.0), thresholds=thresholds)
+    assert [candidate.sum() for candidate in doubted.candidates] == [low.sum(), high.sum()] and not seen().candidates
+    outlined, sure = (np.asarray(slice_pictures(case, 4)["outline"]).astype(int) for case in (doubted, seen()))
+    yellow, before = ((picture[..., 1] - picture[..., 2] > 120).sum() for picture in (outlined, sure))
+    assert yellow > 100 and before == 0
 
 
 def test_a_scale_tells_millimetres():
