@@ -217,7 +217,7 @@ def measure_stability(
     Writes ``stability.csv``, a row for each scan and change, which holds what is done so far.
 
     Args:
-        cases: see :py:func:`stability_of`.
+        cases: see :py:func:`stability_of`; ``fault`` is a sentence, where one cannot be used.
         segment: see :py:func:`stability_of`.
         output_dir: where the file goes.
         numbers: ``stability`` in ``configs/stability.json``: those of :py:func:`changes`, and ``goal``.
@@ -230,7 +230,10 @@ def measure_stability(
         InputError: what is wrong with a scan, or that there is none.
     """
     rows: list[dict[str, Any]] = []
-    for case in tqdm(list(cases), "Changing", unit="scan"):
+    cases = list(cases)
+    if faults := [case["fault"] for case in cases if "fault" in case]:
+        raise InputError(faults[0])
+    for case in tqdm(cases, "Changing", unit="scan"):
         rows += stability_of(case, segment, numbers, limits)
         table = pd.DataFrame(rows)
         write_whole(Path(output_dir) / "stability.csv", table.to_csv(index=False))

@@ -157,3 +157,11 @@ def test_the_command_takes_scans_or_one_datalist(tmp_path, monkeypatch, capsys):
     assert main(["stability", entry["image"], *output]) == 0 and len(seen) == 12
     assert main(["stability", str(tmp_path / "list.json"), entry["image"], *output]) == 1
     assert "list.json: give one datalist, or scans." in capsys.readouterr().err
+
+
+def test_a_scan_whose_brain_mask_is_not_clear_is_not_measured_without_one(tmp_path):
+    cases = [{**write_head(tmp_path, "a", 3), "case": "a"}]
+    cases.append({**write_head(tmp_path, "b", 4), "case": "b", "fault": "b: 0 brain masks match"})
+    with pytest.raises(InputError, match="b: 0 brain masks match"):
+        measure_stability(cases, by_brightness, str(tmp_path / "out"), NUMBERS, LIMITS)
+    assert not (tmp_path / "out").exists()
