@@ -210,5 +210,7 @@ def finished_cases(output_dir: str | Path) -> Iterator[CaseFolder]:
     """The cases that runs have finished in a folder or below it, by path."""
     for path in sorted(Path(output_dir).rglob(f"*_{FILES['statistics']}")):
         case = CaseFolder(path.parent)
-        if path == case.file("statistics"):
+        # a run that was killed may leave a case that it was about to put in its place
+        unfinished = any(part.startswith(".") for part in path.relative_to(output_dir).parts)
+        if path == case.file("statistics") and not unfinished:
             yield case

@@ -95,6 +95,8 @@ def test_cases_of_a_folder(tmp_path):
         CaseFolder(tmp_path / name).write_results([], {"case": name}, HEADER)
     (tmp_path / "c").mkdir()
     (tmp_path / "report.html").touch()
+    # of a run that was killed before it put the case in its place
+    CaseFolder(tmp_path / ".b.unfinished" / "b").write("statistics", "{}")
     assert [case.name for case in finished_cases(tmp_path)] == ["a", "b"]
     assert list(finished_cases(tmp_path / "none")) == []
     with pytest.raises(InputError, match=r"c_statistics\.json: missing or damaged"):
