@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import nibabel as nib
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -19,6 +20,9 @@ from bundle.phantom.lesions import LESIONS
 from bundle.phantom.people import simulate
 from bundle.phantom.shapes import shapes_in
 from bundle.phantom.template import AFFINE
+
+# from the number of the first person of a split to that of the next
+APART = 10_000
 
 
 class Person(NamedTuple):
@@ -40,10 +44,36 @@ class Person(NamedTuple):
         return self.lesion if self.shape is None else f"shape {self.shape.name}"
 
 
+def _described(person: Person) -> bytes:
+    """What the header of a label says of its lesions, in which there is room for 80 bytes."""
+    return (person.disease or "").encode()[:79]
+
+
+def _label_of(folder: Path, person: Person) -> Path:
+    return folder / f"Simulated_{person.seed:05d}" / f"Simulated_{person.seed:05d}_seg.nii.gz"
+
+
+def _check_kept(folder: Path, patients: Sequence[Person]) -> None:
+    """Refuse to take somebody who is there already for a patient with other lesions.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for person in patients:
+        label = _label_of(folder, person)
+        header = cast(nib.Nifti1Image, nib.load(label)).header if label.exists() else {"descrip": np.array(b"")}
+        there = bytes(header["descrip"].item())
+        if there and there != _described(person):
+            raise InputError(
+                f"{label}: this person has lesions of another kind ({there.decode(errors='replace')}); give the kinds "
+                "that the folder was made with, or another folder."
+            )
+
+
 def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]:
     """Simulate one person into ``folder``, unless that was done before; gives the person's datalist entry."""
-    name = f"Simulated_{person.seed:05d}"
-    image, label = folder / name / f"{name}_{modality}.nii.gz", folder / name / f"{name}_seg.nii.gz"
+    label = _label_of(folder, person)
+    image = label.with_name(label.name.replace("_seg.", f"_{modality}."))
     entry = {"image": str(image.relative_to(folder))}
     if person.disease is not None:
         entry |= {"label": str(label.relative_to(folder)), "disease": person.disease}
@@ -52,7 +82,10 @@ def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]
         volumes = dict(zip((image, label), simulate(person.seed, modality, person.lesion, person.shape)))
         # the image last: where it exists, all of the person does
         for path in (label, image) if "label" in entry else (image,):
-            save_whole(nib.Nifti1Image(volumes[path], AFFINE), path)
+            volume = nib.Nifti1Image(volumes[path], AFFINE)
+            if path == label:
+                volume.header["descrip"] = _described(person)
+            save_whole(volume, path)
     return entry
 
 
@@ -85,26 +118,33 @@ def write_cohort(
             :py:func:`bundle.phantom.shapes.shapes_in`.
 
     Raises:
-        InputError: when there is no such kind, or no such mask.
+        InputError: when there is no such kind, or no such mask; when there are more people than numbers for them, or
+            somebody who is there already has other lesions.
 
     Returns:
         str: path of the datalist.
     """
+    if max(training, validation) > APART or seed + 2 * APART + patients > 2**32:
+        raise InputError(
+            f"--seed {seed}: people have numbers below 2^32, {APART} of them for a split; ask for fewer people, or "
+            "give a smaller seed."
+        )
     unknown = [kind for kind in kinds if kind not in LESIONS]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such kind of lesion; choose of {', '.join(LESIONS)}.")
     shapes = shapes_in(lesion_shapes) if lesion_shapes else []
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    patient_seeds = range(seed + 20_000, seed + 20_000 + patients)
+    patient_seeds = range(seed + 2 * APART, seed + 2 * APART + patients)
     people = {
         "training": [Person(seed + i) for i in range(training)],
-        "validation": [Person(seed + 10_000 + i) for i in range(validation)],
+        "validation": [Person(seed + APART + i) for i in range(validation)],
         "test": [
             Person(number, shape=shapes[i % len(shapes)]) if shapes else Person(number, kinds[i % len(kinds)])
             for i, number in enumerate(patient_seeds)
         ],
     }
+    _check_kept(root, people["test"])
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         work = {
             split: [pool.submit(_write_person, root, person, modality) for person in members]

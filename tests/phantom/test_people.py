@@ -114,3 +114,25 @@ def test_masks_that_are_no_shapes(tmp_path):
     (tmp_path / "far.nii").write_text("no NIfTI")
     with pytest.raises(InputError, match=r"far\.nii: cannot be read"):
         shapes_in(str(tmp_path))
+
+
+def test_patients_who_are_there_keep_their_lesions(tmp_path, monkeypatch):
+    """Another contrast of them with other kinds would replace the label that the first image has."""
+    monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
+    options = {"training": 0, "validation": 0, "patients": 2, "workers": 1}
+    write_cohort(str(tmp_path), kinds=("glioma", "ms"), **options)
+    before = (tmp_path / "datalist.json").read_text()
+    for modality in ("flair", "t1"):
+        with pytest.raises(InputError, match=r"Simulated_20000_seg.nii.gz: .* another kind \(glioma\)"):
+            write_cohort(str(tmp_path), modality=modality, kinds=("stroke",), **options)
+    assert (tmp_path / "datalist.json").read_text() == before
+    write_cohort(str(tmp_path), modality="t1", kinds=("glioma", "ms"), **options)
+    assert (tmp_path / "Simulated_20001" / "Simulated_20001_t1.nii.gz").exists()
+
+
+@pytest.mark.parametrize("numbers", [{"training": 10_001}, {"validation": 10_001}, {"seed": 2**32 - 20_000}])
+def test_no_person_is_in_two_splits(numbers, tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
+    with pytest.raises(InputError, match="ask for fewer people, or give a smaller seed"):
+        write_cohort(str(tmp_path / "never made"), **numbers)
+    assert not (tmp_path / "never made").exists()
