@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import nibabel as nib
 import numpy as np
 
 from bundle.cases import CaseFolder
+from bundle.data.bids import bids_name
+from bundle.data.case_names import stem_of
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, reviewed_cases
@@ -33,17 +36,31 @@ def _is_normal(versions: Versions, line: dict[str, Any]) -> bool:
     return not mask.any()
 
 
+def _person(entry: dict[str, Any]) -> str:
+    """Whom a scan is of, as names in BIDS say it; elsewhere each scan counts as a person."""
+    name = bids_name(stem_of(entry["image"]))
+    return name.entities["sub"] if name else f"{entry['image']} {entry.get('series', '')}"
+
+
+def _by_person(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    people: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        people.setdefault(_person(entry), []).append(entry)
+    return list(people.values())
+
+
 def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: int = 0) -> str:
     """Write the datalist of a reviewed run; no image is copied.
 
     A scan whose mask is empty and was accepted, or was corrected until it was empty, is normal: it goes into "training"
     or "validation", without a label. A corrected mask with a lesion goes into "test" with its label. A lesion mask that
-    was accepted as it is goes nowhere: to evaluate the model with its own mask would praise it.
+    was accepted as it is goes nowhere: to evaluate the model with its own mask would praise it. All scans of a person
+    (of a study in BIDS) are in one split, so a normal scan goes nowhere when another one of that person is in "test".
 
     Args:
         results: output folder of the run.
         output: the datalist to write (JSON).
-        validation: normal scans for validation: their number, or below 1 their share.
+        validation: normal scans for validation: their number, or below 1 their share; more where a person has several.
         seed: of the draw.
 
     Returns:
@@ -71,14 +88,20 @@ def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: i
         raise InputError(
             f"{results}: no normal scan was accepted there and no mask corrected; review it first (itermask2 review)."
         )
+    tested = set(map(_person, corrected))
+    others = [entry for entry in normal if _person(entry) in tested]
+    normal = [entry for entry in normal if _person(entry) not in tested]
     held = round(validation if validation >= 1 else validation * len(normal))
     if held > len(normal):
         raise InputError(f"--validation {validation}: {len(normal)} normal scans were accepted; ask for no more.")
-    random.Random(seed).shuffle(normal)
-    splits = {"training": normal[held:], "validation": normal[:held], "test": corrected}
+    people = _by_person(normal)
+    random.Random(seed).shuffle(people)
+    splits: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": corrected}
+    for scans in people:
+        splits["validation" if len(splits["validation"]) < held else "training"] += scans
     write_whole(Path(output), json.dumps(splits, indent=4) + "\n")
     sizes = ", ".join(f"{len(entries)} {split}" for split, entries in splits.items())
     return (
         f"{output}: {sizes}. Left out: {left_out[ACCEPTED]} lesion masks accepted as they are, "
-        f"{left_out[REJECTED]} rejected."
+        f"{left_out[REJECTED]} rejected" + (f", {len(others)} normal of people in test." if others else ".")
     )

@@ -1,6 +1,7 @@
 """What was reviewed, as a datalist."""
 
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +13,7 @@ from bundle.data import read_datalist
 from bundle.errors import InputError
 from bundle.review.datalist import prepare_reviewed
 from bundle.review.versions import Versions
+from tests.heads import save
 
 
 def empty(case):
@@ -48,3 +50,24 @@ def test_normal_scans_are_to_learn_from_and_corrected_masks_to_evaluate_with(res
     turned.add(1, {"who": "me", "verdict": "rejected"})
     prepare_reviewed(str(results), str(output), validation=0)
     assert [len(entries) for entries in json.loads(output.read_text()).values()] == [1, 0, 0]
+
+
+def test_all_scans_of_a_person_are_in_one_split(tmp_path):
+    """Two sessions of five people in BIDS are normal; a sixth has a normal scan, and one with a corrected mask."""
+    for person in range(6):
+        for session in range(2):
+            name = f"sub-{person}_ses-{session}_FLAIR"
+            case = CaseFolder(tmp_path / "results" / name)
+            case.path.mkdir(parents=True)
+            image = save(np.ones((2, 2, 2), np.uint8), tmp_path / f"{name}.nii.gz")
+            save(np.zeros((2, 2, 2), np.uint8), case.file("mask"))
+            case.write("statistics", json.dumps({"case": name, "image": image}))
+            ill = person == 5 and session == 1
+            mask = np.ones((2, 2, 2), np.uint8) if ill else None
+            Versions(case).add(0, {"who": "me", "verdict": "corrected" if ill else "accepted"}, mask)
+    said = prepare_reviewed(str(tmp_path / "results"), str(tmp_path / "list.json"), validation=3)
+    splits = json.loads((tmp_path / "list.json").read_text())
+    people = {split: [Path(entry["image"]).name[:5] for entry in entries] for split, entries in splits.items()}
+    assert {split: len(names) for split, names in people.items()} == {"training": 6, "validation": 4, "test": 1}
+    assert len(set(people["training"])) == 3 and not set(people["training"]) & set(people["validation"])
+    assert people["test"] == ["sub-5"] and said.endswith("0 rejected, 1 normal of people in test.")
