@@ -18,7 +18,7 @@ from typing import Any
 
 from bundle.cli.notices import silence_notices
 from bundle.cli.options import OPTIONS, check_together, converted, typed
-from bundle.cli.types import Number, Switch
+from bundle.cli.types import Listing, Number, Switch
 from bundle.errors import InputError, show_input_errors
 
 # how MONAI marks expressions, references and macros
@@ -74,6 +74,15 @@ def _refuse_unknown(name: str, known: Sequence[str], files: Any) -> None:
         raise InputError(f"--{name}: no such option of {files}; {meant}")
 
 
+def _is_of_numbers(value: Any) -> bool:
+    """Whether a value is a number, or holds nothing else."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_of_numbers, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _part(config: Any, steps: Sequence[str], name: str, files: Any) -> Any:
     """What a config says at an inner key; None where the last step is new there, as another argument of a component."""
     for number, step in enumerate(steps):
@@ -81,7 +90,7 @@ def _part(config: Any, steps: Sequence[str], name: str, files: Any) -> Any:
         there = index in config if isinstance(config, Mapping) else isinstance(index, int) and index < len(config or ())
         if there:
             config = config[index]
-        elif isinstance(config, Mapping) and number == len(steps) - 1:
+        elif isinstance(config, Mapping) and number == len(steps) - 1 and not _is_of_numbers(config):
             return None
         else:
             raise InputError(f"--{name}: the config has no {step} there; see {files}.")
@@ -89,8 +98,17 @@ def _part(config: Any, steps: Sequence[str], name: str, files: Any) -> Any:
 
 
 def _check_kind(name: str, text: Any, default: Any) -> None:
-    """Refuse a value where the config has one of another kind."""
+    """Refuse a value where the config has one of another kind; of several numbers by name all are needed."""
     kinds = {bool: Switch(), int: Number(), float: Number()}
+    if isinstance(default, Mapping) and _is_of_numbers(default):
+        values = _literal(text)
+        if not isinstance(values, Mapping) or set(values) != set(default):
+            first = next(iter(default))
+            raise InputError(f"--{name}: it has {len(default)} values; give them one by one, as in --{name}#{first}.")
+        for key, value in values.items():
+            _check_kind(f"{name}#{key}", value, default[key])
+    elif isinstance(default, list) and _is_of_numbers(default):
+        converted(name, text, Listing(Number()))
     if type(default) in kinds and str(text).lower() not in ("none", "null"):
         converted(name, text, kinds[type(default)])
 

@@ -202,6 +202,9 @@ def test_values_of_a_training(name, value, here, capsys):
         (["--threshold_search#ratio", "abc"], "give a number"),
         (["--threshold_search#ratio", "inf"], "give a number"),
         (["--threshold_search#softness", "nan"], "give a number"),
+        (["--threshold_search#soft", "1"], "the config has no soft there"),
+        (["--plausible", "{'brain_ml': [1, 5000]}"], "give them one by one, as in --plausible#fewest_voxels"),
+        (["--plausible#brain_ml", "large"], "give a list"),
         (["--preprocessing#transform#0", "1"], "the config has no transform"),
     ],
 )
