@@ -39,6 +39,9 @@ class TypedWorkflow(ConfigWorkflow):
             workflow_type="infer",
         )
         self.values = checked
+        # an inner key of a config, such as "threshold_search#share", is set where it stands
+        for name in set(values) - set(checked):
+            self.parser[name] = values[name]
         if logging_file:
             silence_notices()
 

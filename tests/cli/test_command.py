@@ -199,6 +199,17 @@ def test_values_reach_the_config_as_they_are(tmp_path):
     assert parser.get_parsed_content("dataset").data.pattern == "$1/0"
 
 
+def test_python_sets_inner_values_of_the_configs_too():
+    """They were checked and then left out, so that the result was that of the config."""
+    from bundle.cli.typed_workflow import TypedWorkflow
+
+    values = {"threshold_search#share": 0.5, "smallest_brain": 0.2}
+    flow = TypedWorkflow([str(ROOT / "configs" / "inference.json")], "inference", values)
+    flow.initialize()
+    assert flow.parser.get_parsed_content("mark_lesions").share == 0.5
+    assert flow.parser.get_parsed_content("mark_lesions").smallest_brain == 0.2
+
+
 def test_python_gives_mask_score_and_statistics(trained, tmp_path, without_judge, capsys):
     head = write_head(tmp_path, "scan", 0, lesion=True)["image"]
     image = nib.load(head)
