@@ -116,6 +116,7 @@ OPTIONS = {
     "max_iterations": Option(Whole(1), "most iterations of the refinement"),
     "smallest_share": Option(Number(0, 1), "components below this share of the largest are removed"),
     "lowest_peak": Option(Number(0), "a lesion stays when its highest score reaches this"),
+    "lowest_mean": Option(Number(0), "a lesion stays when it scores this on average"),
     "peak_ml": Option(Number(above=0), "millilitres of a lesion up to which it must; less is asked of larger ones"),
     "slice_sigma": Option(Number(0), "millimetres over which the score is smoothed across slices"),
     "crop_multiple": Option(Optional(Whole(1)), "images are cut to the brain, to a multiple of so many pixels"),

@@ -69,6 +69,12 @@ def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
     return without_small(with_holes_filled(mask), smallest_share)
 
 
+def _asked(sizes: np.ndarray, of_small: float, whole_size: float) -> np.ndarray:
+    """What components of so many voxels must score: ``of_small`` up to ``whole_size``; of larger ones less is asked, by
+    the cube root of their size: of one eight times as large a half."""
+    return of_small * np.minimum(1, whole_size / np.maximum(sizes, 1)) ** (1 / 3)
+
+
 def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float, whole_size: float) -> np.ndarray:
     """Drop the components (26-connected) that score nowhere high enough.
 
@@ -78,8 +84,29 @@ def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float, whol
         mask: bool, three axes.
         score: lesion score, the shape of ``mask``.
         lowest_peak: a component stays when its highest score is at least this.
-        whole_size: voxels up to which that is so. Of larger ones less is asked, by the cube root of their size: of one
-            eight times as large a half.
+        whole_size: voxels up to which that is so; of larger ones less is asked.
+
+    Returns:
+        np.ndarray: bool, the shape of ``mask``.
+    """
+    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    inside = labels[mask]
+    asked = _asked(np.bincount(inside, minlength=number + 1), lowest_peak, whole_size)
+    peaks = np.zeros(number + 1, bool)
+    peaks[inside[score[mask] >= asked[inside]]] = True
+    kept = np.zeros_like(mask)
+    kept[mask] = peaks[inside]
+    return kept
+
+
+def without_haze(mask: np.ndarray, score: np.ndarray, lowest_mean: float, whole_size: float) -> np.ndarray:
+    """Drop the components (26-connected) that score too low on average: a peak in a large faint area is no lesion.
+
+    Args:
+        mask: bool, three axes.
+        score: lesion score, the shape of ``mask``.
+        lowest_mean: a component stays when its mean score is at least this.
+        whole_size: voxels up to which that is so; of larger ones less is asked.
 
     Returns:
         np.ndarray: bool, the shape of ``mask``.
@@ -87,9 +114,7 @@ def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float, whol
     labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
     inside = labels[mask]
     sizes = np.bincount(inside, minlength=number + 1)
-    asked = lowest_peak * np.minimum(1, whole_size / np.maximum(sizes, 1)) ** (1 / 3)
-    peaks = np.zeros(number + 1, bool)
-    peaks[inside[score[mask] >= asked[inside]]] = True
+    means = np.bincount(inside, score[mask], minlength=number + 1) / np.maximum(sizes, 1)
     kept = np.zeros_like(mask)
-    kept[mask] = peaks[inside]
+    kept[mask] = (means >= _asked(sizes, lowest_mean, whole_size))[inside]
     return kept

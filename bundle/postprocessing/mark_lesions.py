@@ -18,7 +18,7 @@ from monai.utils import convert_to_dst_type
 from bundle.errors import InputError
 from bundle.model.lesion_score import lesion_intensity
 from bundle.postprocessing.agreement import agreement
-from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_small
+from bundle.postprocessing.cleaning import cleaned, with_high_peak, with_holes_filled, without_haze, without_small
 from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.postprocessing.volume_threshold import (
     mean_threshold,
@@ -87,7 +87,8 @@ class MarkLesionsd(MapTransform):
             :py:func:`bundle.postprocessing.volume_threshold.threshold_weights`; ``share``, ``spread``, ``tail`` and
             ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
-        peak_ml: millilitres of a component up to which it is asked for; of larger ones less is.
+        lowest_mean: see :py:func:`bundle.postprocessing.cleaning.without_haze`.
+        peak_ml: millilitres of a component up to which both are asked for; of larger ones less is.
         smallest_brain: slices with a smaller brain than this share of the volume's largest have no peaks: no training
             saw such slices, so a component that lies in them alone is dropped.
         score_key: of the lesion score of the volume, see :py:func:`bundle.postprocessing.volume_score.volume_score`.
@@ -118,6 +119,7 @@ class MarkLesionsd(MapTransform):
         smallest_share: float,
         search: Mapping[str, Any],
         lowest_peak: float,
+        lowest_mean: float,
         peak_ml: float,
         smallest_brain: float,
         score_key: str = "score",
@@ -139,6 +141,7 @@ class MarkLesionsd(MapTransform):
         self.tail = float(search["tail"])
         self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
+        self.lowest_mean = lowest_mean
         self.peak_ml = peak_ml
         self.smallest_brain = smallest_brain
         self.score_key = score_key
@@ -150,6 +153,7 @@ class MarkLesionsd(MapTransform):
         area = brain.sum(axis=(0, 1))
         peaks = np.where(area >= self.smallest_brain * area.max(), score, 0.0)
         mask = with_high_peak(whole, peaks, self.lowest_peak, self.peak_ml / millilitres)
+        mask = without_haze(mask, score, self.lowest_mean, self.peak_ml / millilitres)
         # holes in the brain mask are filled like others
         return without_small(mask, self.smallest_share) & brain
 

@@ -26,6 +26,7 @@ RANGES = {
     "smallest_share": ("-1", "2"),
     "bias_correction": ("yes",),
     "lowest_peak": ("-1", "high"),
+    "lowest_mean": ("-1", "high"),
     "peak_ml": ("0", "large"),
     "slice_sigma": ("-5",),
     "largest_lesion_share": ("0", "25"),

@@ -5,7 +5,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from bundle.errors import InputError
-from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_small
+from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_haze, without_small
 from bundle.postprocessing.mark_lesions import MarkLesionsd, uncertain_ml
 from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_slices, volume_score
 from bundle.postprocessing.volume_threshold import (
@@ -28,12 +28,15 @@ DOUBT = {"tail": 0.1, "uncertain": 0.8}
 def mark_lesions(
     smallest_share: float = 0.05,
     lowest_peak: float = 0.6,
+    lowest_mean: float = 0.0,
     score: str = "intensity",
     peak_ml: float = 5.0,
     smallest_brain: float = 0.15,
 ) -> MarkLesionsd:
     search = SEARCH | NEAR | DOUBT
-    return MarkLesionsd("pred", "bright", score, 0.8, smallest_share, search, lowest_peak, peak_ml, smallest_brain)
+    return MarkLesionsd(
+        "pred", "bright", score, 0.8, smallest_share, search, lowest_peak, lowest_mean, peak_ml, smallest_brain
+    )
 
 
 def test_small_components_go():
@@ -171,6 +174,33 @@ def test_of_a_large_component_a_lower_peak_is_asked():
     assert with_high_peak(score > 0, score, 0.6, whole_size=1000).sum() == 72
 
 
+def test_a_peak_in_haze_is_no_lesion():
+    score = np.zeros((12, 12, 5))
+    score[1:9, 1:9, 1], score[10:, 10:, 3:] = 0.2, 0.6  # 64 voxels, and 8
+    score[4, 4, 1] = 4.0
+    mask = score > 0
+    assert without_haze(mask, score, 0.3, whole_size=100).sum() == 8
+    assert without_haze(mask, score, 0.6, whole_size=100).sum() == 8
+    assert not without_haze(mask, score, 0.61, whole_size=100).any()
+    # 0.26 on average: enough for what is eight times as large
+    assert without_haze(mask, score, 0.5, whole_size=8).sum() == 72
+    assert not without_haze(np.zeros_like(mask), score, 0.5, whole_size=8).any()
+
+
+def test_haze_is_not_marked():
+    score, image = np.zeros((2, 1, 20, 20, 4), np.float32)
+    score[0, 2:12, 2:12] = 0.6
+    score[0, 5, 5] = 2.0
+    image[0] = score[0]
+    data = {
+        "pred": MetaTensor(torch.zeros(1, 20, 20, 4)),
+        "score": torch.from_numpy(score),
+        "image": MetaTensor(torch.from_numpy(image)),
+        "refinement": {"lesion_threshold": 0.5},
+    }
+    assert mark_lesions()(data)["pred"].any() and not mark_lesions(lowest_mean=0.9)(data)["pred"].any()
+
+
 def test_a_threshold_moves_little_when_two_outlines_are_nearly_as_sharp():
     """The winner changes places; a mean of both does not jump."""
     thresholds = [
@@ -223,7 +253,7 @@ def test_haze_around_a_bright_lesion_is_left_out():
 def test_numbers_that_make_no_sense_are_refused_at_once():
     for wrong in ({"share": 0.0}, {"share": 1.5}, {"spread": 0.0}):
         with pytest.raises(InputError, match="give a share between 0 and 1 and a positive spread"):
-            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 5.0, 0.15)
+            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 0.5, 5.0, 0.15)
 
 
 def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
