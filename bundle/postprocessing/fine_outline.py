@@ -79,7 +79,8 @@ class FineOutlined(MapTransform):
     The model sees pixels of nearly 2 mm, smoothed, and its mask comes in these. Within one such pixel of its outline a
     voxel is marked where the score, interpolated, and the detail that the scan has there are above the threshold of the
     volume together. The detail is how much brighter the scan is than where it is as smooth as the model saw it, in
-    interquartile ranges of the brain, as the score is.
+    interquartile ranges of the brain, as the score is. Where the mask grows or shrinks, so do the ``uncertain_ml`` in
+    ``refinement``, see :py:class:`bundle.postprocessing.MarkLesionsd`.
 
     Args:
         keys: of the mask, 1 x W x H x D, on the grid of the scan.
@@ -132,7 +133,12 @@ class FineOutlined(MapTransform):
         for key in self.key_iterator(d):
             if self.score == "probability" or not bool((d[key] > 0).any()):
                 continue
-            d[key] = convert_to_dst_type(self._drawn(d, d[key])[None], d[key])[0]
+            drawn = self._drawn(d, d[key])
+            if "uncertain_ml" in d["refinement"]:
+                growth = float(drawn.sum()) / float((d[key] > 0).sum())
+                sizes = [round(growth * millilitres, 1) for millilitres in d["refinement"]["uncertain_ml"]]
+                d["refinement"] = {**d["refinement"], "uncertain_ml": sizes}
+            d[key] = convert_to_dst_type(drawn[None], d[key])[0]
         return d
 
     def _drawn(self, d: Mapping[Hashable, Any], mask: Any) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_a_lesion_is_drawn_as_the_scan_shows_it(contrast, sign):
     score = 2 * ndimage.gaussian_filter(np.asarray(data["lesion"][0]), (0.8, 0.8, 0))
     data["score"] = MetaTensor(torch.from_numpy(score)[None], meta=image.meta)
     data["score"].applied_operations = image.applied_operations
-    data["refinement"] = {"volume_threshold": 0.8}
+    data["refinement"] = {"volume_threshold": 0.8, "uncertain_ml": [10.0, 20.0]}
     coarse = MetaTensor(torch.from_numpy((score > 0.8).astype(np.float32))[None], meta=image.meta)
     inverse = {"transform": preprocessing, "orig_keys": "image", "nearest_interp": False}
     data["pred"] = (InvertLinearlyd("pred", **inverse)({**data, "pred": coarse})["pred"] > 0.5).to(torch.uint8)
@@ -86,14 +86,18 @@ def test_a_lesion_is_drawn_as_the_scan_shows_it(contrast, sign):
     def drawn(**changed):
         given = {"contrast": contrast, "score": "intensity", "outline": {"detail": 0.5, "fine_mm": 0.5}, **changed}
         to_scan = InvertLinearlyd(("score", "coil_field"), **inverse, allow_missing_keys=True)
-        return FineOutlined("pred", score_sigma=0.8, to_scan=to_scan, **given)(data)["pred"]
+        return FineOutlined("pred", score_sigma=0.8, to_scan=to_scan, **given)(data)
 
     before = dice(data["pred"])
-    assert before > 0.9 and dice(drawn()) > before + 0.01
+    assert before > 0.9 and dice(drawn()["pred"]) > before + 0.01
     # the wrong direction makes it worse, and by probability nothing is drawn
-    assert dice(drawn(contrast="dark" if sign == 1 else "bright")) < dice(drawn(contrast="any"))
-    assert torch.equal(drawn(score="probability").as_tensor(), data["pred"].as_tensor())
-    assert drawn().dtype == torch.uint8 and np.allclose(drawn().affine, affine)
+    wrong = "dark" if sign == 1 else "bright"
+    assert dice(drawn(contrast=wrong)["pred"]) < dice(drawn(contrast="any")["pred"])
+    assert torch.equal(drawn(score="probability")["pred"].as_tensor(), data["pred"].as_tensor())
+    found = drawn()
+    assert found["pred"].dtype == torch.uint8 and np.allclose(found["pred"].affine, affine)
+    growth = float(found["pred"].sum() / data["pred"].sum())
+    assert found["refinement"]["uncertain_ml"] == pytest.approx([10 * growth, 20 * growth], abs=0.06)
 
 
 def test_a_scan_without_lesions_is_left_alone():
