@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -18,32 +18,39 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
+def _is_there(future: Future | None) -> bool:
+    return future is not None and future.done() and future.exception() is None
+
+
 class States(Generic[T]):
     """What is prepared of cases, by their ids; one is prepared at a time, of those that wait the one asked for last.
 
     Args:
         prepare: from an id to the state of that case.
         keep: how many states are kept, those that were asked for last.
+        mark: of what a case is made from, by its id; where it is another one, so is the state.
     """
 
-    def __init__(self, prepare: Callable[[str], T], keep: int) -> None:
+    def __init__(self, prepare: Callable[[str], T], keep: int, mark: Callable[[str], Hashable] = str) -> None:
         self.prepare = prepare
         self.keep = keep
+        self.mark = mark
         self._worker = ThreadPoolExecutor(1, "prepare")
         self._answering = ThreadPoolExecutor(1, "answer")
-        self._futures: OrderedDict[str, Future[T]] = OrderedDict()
+        self._futures: OrderedDict[Hashable, Future[T]] = OrderedDict()
         self._lock = threading.Lock()
         self._waiting: list[tuple[str, Future[T]]] = []
 
     def begin(self, name: str) -> Future[T]:
         """Have a state made, unless there is one."""
+        key = (name, self.mark(name))
         with self._lock:
-            future = self._futures.get(name)
+            future = self._futures.get(key)
             if future is None or (future.done() and future.exception()):
-                future = self._futures[name] = Future()
+                future = self._futures[key] = Future()
                 self._waiting.append((name, future))
                 self._worker.submit(self._prepare_newest)
-            self._futures.move_to_end(name)
+            self._futures.move_to_end(key)
         return future
 
     def _prepare_newest(self) -> None:
@@ -55,15 +62,14 @@ class States(Generic[T]):
             future.set_exception(error)
             return
         with self._lock:
-            others = [known for known in self._futures if self.ready(known)]
+            others = [known for known, future in self._futures.items() if _is_there(future)]
             for known in others[: max(0, len(others) + 1 - self.keep)]:
                 del self._futures[known]
         future.set_result(state)
 
     def ready(self, name: str) -> bool:
         """Whether a state is there."""
-        future = self._futures.get(name)
-        return future is not None and future.done() and future.exception() is None
+        return _is_there(self._futures.get((name, self.mark(name))))
 
     async def get(self, name: str) -> T:
         """Wait for a state.

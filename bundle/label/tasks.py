@@ -14,6 +14,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.transform.writer import Writer
 
 from bundle.errors import InputError
+from bundle.files import stamps
 from bundle.interaction import Answer, Prompts, ScanState, answer, prepare_scan
 from bundle.label.scribbles import prompts_of_points, prompts_of_scribbles
 from bundle.label.served_bundle import NAME
@@ -59,7 +60,8 @@ class Scans:
             others, brain_mask = beside.get(Path(path).name, Beside())
             return prepare_scan(path, brain_mask or None, others=others, **options)
 
-        self.states: States[ScanState] = States(prepare, KEEP)
+        # an image can be replaced under its name
+        self.states: States[ScanState] = States(prepare, KEEP, lambda path: tuple(stamps(path)))
         self._answering = threading.Lock()
         self._found: dict[tuple[str, int], dict[str, float]] = {}
         self.asked: dict[str, dict[str, Any]] = {}
