@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data import inference_data
+from bundle.errors import InputError
 
 
 def volume_of(image: str, brain_mask: str, folder: str, modality: str) -> dict[str, Any]:
@@ -18,9 +19,15 @@ def volume_of(image: str, brain_mask: str, folder: str, modality: str) -> dict[s
         brain_mask: of the scan, or empty.
         folder: where the simulated patient is kept for the next time.
         modality: of the scan.
+
+    Raises:
+        InputError: when several scans are given.
     """
     if image:
-        return dict(next(iter(inference_data(image=image, brain_mask=brain_mask, modality=modality))))
+        scans = list(inference_data(image=image, brain_mask=brain_mask, modality=modality))
+        if len(scans) > 1 or not isinstance(image, str):
+            raise InputError(f"--image {image}: one volume is timed; give one scan.")
+        return dict(scans[0])
     from bundle.phantom.cohort import write_cohort
 
     simulated = {"modality": modality, "training": 0, "validation": 0, "patients": 1, "workers": 1}

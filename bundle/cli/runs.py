@@ -10,7 +10,7 @@ import click
 
 from bundle.cli.bundle_files import top_level
 from bundle.cli.commands import CONTEXT, Command, argument, option, overlays, run_options
-from bundle.cli.contrasts import contrast_options, put_together, take_images
+from bundle.cli.contrasts import TOGETHER, contrast_options, put_together, take_images
 from bundle.cli.options import OPTIONS, check_together
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
@@ -285,6 +285,8 @@ def stability(scans: tuple[str, ...], output_dir: str, overlays: tuple[str, ...]
     if listed and len(scans) > 1:
         raise InputError(f"{listed[0]}: give one datalist, or scans.")
     check_together(given, {*which, "datalist" if listed else "image"})
+    if TOGETHER in overlays:
+        raise InputError(f"--config {TOGETHER}: stability changes one image of a scan; leave it out.")
     cases = inference_data(**which, **({"datalist": listed[0]} if listed else {"image": list(scans)}))
     settings = {name: value for name, value in given.items() if name not in _WHICH or name == "modality"}
     numbers = top_level(STABILITY)

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from bundle.benchmark import plain_loop
+from bundle.benchmark import plain_loop, volume_of
 from bundle.benchmark.measuring import Clock, measured
+from bundle.errors import InputError
 from bundle.model import high_frequency
 from tests.flows import JUDGED, workflow
 from tests.heads import write_head
@@ -104,3 +105,12 @@ def test_the_tables_of_a_run(weights, tmp_path, capsys):
     # the whole scan was done
     assert (tmp_path / "out" / "a_flair" / "a_flair_report.html").is_file()
     assert "| plain loop, float32 |" in capsys.readouterr().out
+
+
+def test_one_scan_is_timed(tmp_path):
+    """Of several the first was, and nothing was said."""
+    scans = [write_head(tmp_path, name, 0)["image"] for name in ("a", "b")]
+    assert volume_of(scans[0], "", "", "flair")["image"] == scans[0]
+    for several in (scans, {"flair": scans[0], "t1": scans[1]}, str(tmp_path)):
+        with pytest.raises(InputError, match="give one scan"):
+            volume_of(several, "", "", "flair")

@@ -314,6 +314,7 @@ def test_calls_of_segment(words, here, capsys):
         ["stability", "missing.json"],
         ["stability", "list.json", "list.json"],
         ["stability", "list.json", "--pattern", "*.nii"],
+        ["stability", "list.json", "--config", "contrasts"],
         ["stability", "list.json", "--device", "gpu"],
         ["label", ".", "--port", "http"],
     ],
