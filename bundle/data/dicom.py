@@ -200,8 +200,10 @@ def _read_frames(piece: Slice, folder: Path) -> Scan:
             raise InputError(
                 f"{folder}: {name} is turned against the first, so this is no volume; export the series again."
             )
-    slopes = [numbers(frame, "PixelValueTransformationSequence", "RescaleSlope") for frame in frames]
-    if len({None if slope is None else float(slope) for slope in slopes}) > 1:
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        scales = [numbers(frame, "PixelValueTransformationSequence", keyword) for frame in frames]
+        if len({None if scale is None else float(scale) for scale in scales}) == 1:
+            continue
         raise InputError(f"{folder}: the frames of {piece.path.name} differ in scale; convert it to NIfTI first.")
     axes = _axes(directions[0], numbers(frames[0], "PixelMeasuresSequence", "PixelSpacing"), names[0], folder)
     positions = [numbers(frame, "PlanePositionSequence", "ImagePositionPatient") for frame in frames]

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from bundle.data.volumes import read_volume
 from bundle.errors import InputError
@@ -269,3 +270,26 @@ def test_other_modalities_are_said(tmp_path):
     assert "inverted" in said(tmp_path / "inverted")
     write_series(IMAGE, AFFINE, tmp_path / "colours", PhotometricInterpretation="PALETTE COLOR")
     assert "colours (PALETTE COLOR)" in said(tmp_path / "colours")
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_many_frames_of_one_scale(keyword, tmp_path):
+    path = write_frames(IMAGE, AFFINE, tmp_path / "frames.dcm")
+    file = pydicom.dcmread(path)
+    for number, frame in enumerate(file.PerFrameFunctionalGroupsSequence):
+        scale = Dataset()
+        scale.RescaleSlope, scale.RescaleIntercept = 1.0, 0.0
+        if number == 5:
+            setattr(scale, keyword, 3.0)
+        frame.PixelValueTransformationSequence = [scale]
+    file.save_as(path)
+    assert "the frames of frames.dcm differ in scale" in said(path)
+
+
+def test_many_frames_of_one_direction(tmp_path):
+    path = write_frames(IMAGE, AFFINE, tmp_path / "frames.dcm")
+    file = pydicom.dcmread(path)
+    turned = file.PerFrameFunctionalGroupsSequence[5].PlaneOrientationSequence[0]
+    turned.ImageOrientationPatient = [*turned.ImageOrientationPatient[3:], *turned.ImageOrientationPatient[:3]]
+    file.save_as(path)
+    assert "frame 6 of frames.dcm is turned against the first" in said(path)
