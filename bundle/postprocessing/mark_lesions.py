@@ -47,7 +47,7 @@ def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitre
     """
     if agreement(low, high) >= uncertain:
         return []
-    return [round(int(mask.sum()) * millilitres, 1) for mask in (high, low)]
+    return sorted(round(int(mask.sum()) * millilitres, 1) for mask in (low, high))
 
 
 class _Last:
