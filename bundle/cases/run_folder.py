@@ -257,6 +257,8 @@ class RunFolder:
             earlier = case.statistics()
         except InputError:
             return True
+        if not isinstance(earlier, dict) or "image" not in earlier:
+            return False
         made_from = earlier.get("made_from", {"scan": _scan(earlier)})
         return made_from["scan"] == _scan(entry) or made_from.get("files") == _hashes(entry)
 
@@ -275,7 +277,14 @@ class RunFolder:
     def has_result(self, case: str) -> bool:
         """Whether a case has a result of these files, weights, settings and version."""
         folder = self.case(case)
-        return folder.has("statistics") and self._as_now(folder.statistics().get("made_from", {}), case)
+        if not folder.has("statistics"):
+            return False
+        try:
+            statistics = folder.statistics()
+        except InputError:
+            # cut short, by a power failure for instance: it is made again
+            return False
+        return isinstance(statistics, dict) and self._as_now(statistics.get("made_from") or {}, case)
 
     def _as_now(self, made_from: Mapping[str, Any], case: str) -> bool:
         now = self.made_from(case)

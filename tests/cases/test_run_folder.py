@@ -243,3 +243,16 @@ def test_names_that_are_too_long_for_a_disk(tmp_path):
     entries = [{"case": "p" * 236 + end, "image": str(tmp_path / "x.nii.gz")} for end in "ab"]
     names = [entry["case"] for entry in run.claim(entries)]
     assert len(set(names)) == 2 and all(len(name) <= 200 for name in names)
+
+
+def test_statistics_that_are_damaged_are_made_again(tmp_path):
+    """The case failed in every run from then on."""
+    entry = scan(tmp_path, "a")
+    assert done_by(run_folder(tmp_path), [entry]) == ["a"]
+    statistics = run_folder(tmp_path).case("a").file("statistics")
+    statistics.write_text(statistics.read_text()[:20])
+    run = run_folder(tmp_path)
+    assert done_by(run, [entry]) == ["a"] and not run.failures
+    # what no run has written stays
+    statistics.write_text("[]")
+    assert done_by(run_folder(tmp_path), [entry]) == [f"{tmp_path.name}_a"] and statistics.read_text() == "[]"
