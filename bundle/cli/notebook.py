@@ -57,7 +57,7 @@ def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
 
 
 def segment(
-    scan: Any, affine: Any = None, brain_mask: Any = None, config: Sequence[str] = (), **settings: Any
+    scan: Any, affine: Any = None, brain_mask: Any = None, config: str | Sequence[str] = (), **settings: Any
 ) -> Segmentation:
     """Find lesions in one scan.
 
@@ -67,7 +67,7 @@ def segment(
             dictionary of these by the word of ``--modality``, the leading one first.
         affine: of the array, 4 x 4, from voxels to millimetres.
         brain_mask: of the scan: a path, a nibabel image, or an array on the scan's grid.
-        config: names or paths of configs to lay over, such as ``["published"]``.
+        config: name or path of a config to lay over, such as "published", or several of them.
         settings: options of ``itermask2 segment``, such as ``device="cpu"`` or ``modality="t2"``.
 
     Raises:
@@ -78,6 +78,7 @@ def segment(
             f"{others[0]}: no setting of segment, which takes one scan and gives results in memory; use the command "
             "itermask2 segment for results on disk."
         )
+    config = [config] if isinstance(config, str) else config
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder) / "input", Path(folder) / "output"
         inputs.mkdir()

@@ -225,6 +225,8 @@ def test_python_gives_mask_score_and_statistics(trained, tmp_path, without_judge
         millilitres = np.asarray(result.mask.dataobj).sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000
         assert result.statistics["lesion_ml"] == pytest.approx(millilitres, rel=1e-3)
     assert "Report" not in capsys.readouterr().out
+    again = bundle.segment(head, **{**settings, "config": without_judge})
+    assert np.array_equal(again.mask.dataobj, results[0].mask.dataobj)
     with pytest.raises(bundle.errors.InputError, match="give its 4 x 4 affine"):
         bundle.segment(np.zeros((4, 4, 4)))
     with pytest.raises(bundle.errors.InputError, match="--max_iterations 0: give a whole number from 1"):
