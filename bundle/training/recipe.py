@@ -13,7 +13,7 @@ A recipe is JSON:
   relative to the recipe; configs are names of those of this bundle, or such paths.
 
 Each round has a folder of its name in the working folder. What it was made of is noted there when it has ended: a round
-that has ended is not repeated, and one that was made of something else is refused.
+that has ended is not repeated, and one that was made of something else, or of a file that has changed, is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from bundle.errors import InputError
-from bundle.files import writable_folder, write_whole
+from bundle.files import sha256, writable_folder, write_whole
 from bundle.training.recipe_steps import STEPS, Inputs, RunConfigs, run_in_a_process
 
 # fields that name datalists or weights
@@ -162,11 +162,23 @@ def fingerprints(rounds: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return result
 
 
-def ended(folder: Path, fingerprint: str) -> bool:
+def files_of(one: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the files that a round refers to: datalists, weights and configs that no round makes."""
+    sources = [one[field] for field in SOURCES if field in one] + [one.get("config", [])]
+    paths = [path for source in sources for path in ([source] if isinstance(source, str) else source)]
+    return {path: sha256(path) for path in paths if Path(path).is_absolute()}
+
+
+def ended(folder: Path, fingerprint: str, files: Mapping[str, str]) -> bool:
     """Whether a round has ended, as the recipe describes it.
 
+    Args:
+        folder: of the round.
+        fingerprint: see :py:func:`fingerprints`.
+        files: see :py:func:`files_of`.
+
     Raises:
-        InputError: when it was begun or ended as another recipe describes it.
+        InputError: when it was begun or ended as another recipe describes it, or with files that have changed since.
     """
     note = folder / DONE
     if not note.is_file():
@@ -177,6 +189,12 @@ def ended(folder: Path, fingerprint: str) -> bool:
             f"{folder}: made by another recipe, or from other inputs; delete that folder to make it anew, "
             "or choose another --work."
         )
+    # notes of before tell of no files
+    for path, mark in made_of.get("files", {}).items():
+        if files.get(path) != mark:
+            raise InputError(
+                f"{folder}: {path} has changed since; delete that folder to make it anew, or choose another --work."
+            )
     return made_of["ended"]
 
 
@@ -201,12 +219,13 @@ def run_recipe(
     folder = writable_folder(work).resolve()
     prints = fingerprints(rounds)
     products = {one["name"]: folder / one["name"] / STEPS[one["step"]].product for one in rounds}
-    open_rounds = [one for one in rounds if not ended(folder / one["name"], prints[one["name"]])]
+    files = {one["name"]: files_of(one) for one in rounds}
+    open_rounds = [one for one in rounds if not ended(folder / one["name"], prints[one["name"]], files[one["name"]])]
     print(plan(rounds, [one["name"] for one in open_rounds]))
     for one in open_rounds:
         name, step = one["name"], STEPS[one["step"]]
         print(f"\n{name}: {one['step']}", flush=True)
-        note = {"fingerprint": prints[name], "round": one}
+        note = {"fingerprint": prints[name], "files": files[name], "round": one}
         write_whole(folder / name / DONE, json.dumps({**note, "ended": False}, indent=4) + "\n")
         step.do(round_inputs(one, folder / name, products), run)
         if not products[name].is_file():

@@ -191,3 +191,16 @@ def test_the_command_from_another_folder(write, tmp_path):
     assert float(torch.load(tmp_path / "made" / "networks" / "model.pt", weights_only=True)["threshold"]) > 0
     refused = python(*command, "--input", "x=y", cwd=tmp_path)
     assert refused.returncode == 1 and refused.stderr.strip().startswith("Error: --input x:")
+
+
+def test_a_file_that_has_changed_since_is_noticed(write, tmp_path):
+    """A datalist of the user's own, which was merged before; the same words stood for another file."""
+    scans = [{"training": [{"image": f"{name}.nii.gz"}]} for name in ("a", "b", "c")]
+    for name, listed in zip(("one", "two"), scans):
+        (tmp_path / f"{name}.json").write_text(json.dumps(listed))
+    recipe = write([{"name": "both", "step": "merge", "datalists": ["one.json", "two.json"]}])
+    run_recipe(recipe, tmp_path / "work")
+    run_recipe(recipe, tmp_path / "work")
+    (tmp_path / "two.json").write_text(json.dumps(scans[2]))
+    with pytest.raises(InputError, match=r"both: .*two\.json has changed since; delete that folder"):
+        run_recipe(recipe, tmp_path / "work")
