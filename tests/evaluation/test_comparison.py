@@ -19,6 +19,8 @@ def test_a_map_gets_the_threshold_that_its_source_chooses():
     )
     # the voxel outside the brain mask is missed: 107 of 108
     assert by_test["Dice mean"] == pytest.approx(2 * 107 / 215, abs=0.02)
+    # by thresholds all at once, and by the mask of the chosen one: the same cases, the same Dice
+    assert by_test["Dice where it was chosen"] == pytest.approx(by_test["Dice mean"], abs=1e-9)
     assert by_test["AUPRC"] > 0.99 and by_test["lesions found"] == 1
 
 

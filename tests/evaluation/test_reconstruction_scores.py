@@ -9,7 +9,9 @@ def test_voxels_are_kept_for_the_thresholds():
     image[:, 2:14, 2:14] = torch.randn(1, 12, 12, 3).clamp(min=-2.9)
     lesion = torch.zeros_like(image)
     lesion[0, 5:8, 5:8, 1] = 1
-    data = {"image": image, "error": image.abs(), "reconstruction": image.clone(), "lesion": lesion}
+    # another brain where the lesion is, which does not count
+    healthy = image - 5 * lesion
+    data = {"image": image, "error": image.abs(), "reconstruction": healthy, "lesion": lesion}
     scored = ReconstructionScoresd(keys="image", smallest_brain=0.15)(data)
     voxels = scored["voxels"]
     assert len(voxels["error"]) == 12 * 12 * 3 and voxels["lesion"].sum() == 9

@@ -103,3 +103,16 @@ def test_each_disease_has_means_of_its_own(tables):
     diseases = json.loads((folder / "summary.json").read_text())["label_free"]["volume_by_disease"]
     assert list(diseases) == ["ms"] and diseases["ms"]["number_of_cases"] == 1
     assert diseases["ms"]["dice"]["mean"] == pytest.approx(outputs["NA"]["scores"]["dice"], abs=1e-4)
+
+
+def test_scores_of_another_run_do_not_count(tmp_path, golden_model):
+    """An evaluation with other weights into the same folder, in which this case now fails."""
+    for name in ("weights.pt", "a.nii"):
+        (tmp_path / name).write_text("content")
+    run_folder = RunFolder(str(tmp_path), str(tmp_path / "weights.pt"))
+    run_folder.claim([{"case": "a", "image": str(tmp_path / "a.nii")}])
+    case, tables = run_folder.case("a"), ScoreTables(run_folder, golden_model, None, {})
+    for run, number in (("of other weights", 0), (run_folder.made_by, 1)):
+        case.write_results([], {"made_from": {**run_folder.made_from("a"), "run": run}}, {})
+        case.write("scores", "{}")
+        assert len(tables.read()) == number

@@ -85,3 +85,14 @@ def test_curve_and_montage():
     assert curve.mode == "RGB" and np.asarray(curve).std() > 5
     sheet = montage([[curve, curve], [curve]], gap=4)
     assert sheet.size == (2 * curve.width + 12, 2 * curve.height + 12)
+
+
+def test_errors_are_shown_relative_to_the_brightest():
+    """Their unit means nothing to a reader; in the units of the model all would be nearly black, or all white."""
+    v = volumes()
+    v["error"] = (v["error"] + v["image"] / 100) / 100
+    pictures = [
+        np.asarray(slice_pictures(shown(w.__getitem__, lambda i: i > 0, (2.0, 1.0, 3.0)), 4)["error"])
+        for w in (v, {**v, "error": v["error"] * 50})
+    ]
+    assert np.array_equal(*pictures)

@@ -1,9 +1,13 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
 
 from bundle.model.frequency import high_frequency
-from bundle.training.calibration import StoreThreshold, ThresholdMetric, healthy_threshold
+from bundle.preprocessing import BACKGROUND
+from bundle.training.calibration import LesionThreshold, StoreThreshold, ThresholdMetric, healthy_threshold
 
 
 def test_recorded_run(golden, golden_model):
@@ -35,3 +39,18 @@ def test_models_are_given_the_threshold(golden_model):
     engine.add_event_handler("EPOCH_STARTED", lambda e: e.state.metrics.update(threshold=0.25))
     engine.run([0])
     assert float(golden_model.threshold) == 0.25
+
+
+@pytest.mark.parametrize(("lowest", "expected"), [(0.1, 0.8), (0.9, 0.9)])
+def test_the_threshold_of_a_judge_is_a_percentile_of_the_brain_and_no_lower_than_the_lowest(lowest, expected):
+    model = SimpleNamespace(lesion_threshold=torch.tensor(float("nan")))
+    image = torch.full((1, 1, 1, 20), BACKGROUND)
+    image[..., :10] = 0.0
+    # what is not brain scores higher, and does not count
+    score = torch.arange(1, 21).reshape(image.shape) / 10
+    engine = Engine(lambda *_: [{"image": image, "score": score}])
+    engine.register_events(*IterationEvents)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: e.fire_event(IterationEvents.MODEL_COMPLETED))
+    LesionThreshold(model, 80, lowest).attach(engine)
+    engine.run([0], max_epochs=2)
+    assert float(model.lesion_threshold) == pytest.approx(expected)
