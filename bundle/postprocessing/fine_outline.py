@@ -148,7 +148,7 @@ class FineOutlined(MapTransform):
         across = 3 - sum(axes)
         spacing = np.asarray(affine_to_spacing(affine))[list(axes)]
         pixel = float(max(affine_to_spacing(image.affine)[:2]))
-        reach = [max(1, round(pixel / mm)) for mm in spacing]
+        reach = [round(pixel / mm) for mm in spacing]
         whole = np.moveaxis(torch.as_tensor(mask)[0].cpu().numpy() > 0, across, -1)
         coarse_mm = self.coarse_pixels * pixel
         box = around(whole, margin=max(reach) + math.ceil(4 * coarse_mm / spacing.min()))

@@ -28,6 +28,8 @@ def test_the_outline_moves_no_farther_than_its_reach():
     grown = fine_outline(mask, wide, none, brain, 1.0, (2, 2))
     assert np.array_equal(grown, ndimage.binary_dilation(mask, window))
     assert np.array_equal(fine_outline(mask, narrow, none, brain, 1.0, (2, 2)), ndimage.binary_erosion(mask, window))
+    # voxels that are longer than the model's pixels
+    assert np.array_equal(fine_outline(mask, wide, none, brain, 1.0, (0, 0)), mask)
     brain[24:] = False
     assert not fine_outline(mask, wide, none, brain, 1.0, (2, 2))[24:].any()
 
