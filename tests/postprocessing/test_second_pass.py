@@ -7,7 +7,7 @@ from bundle.postprocessing.second_pass import COIL_FIELD, FieldFreeInferer, Take
 from bundle.postprocessing.to_scan import RestoreIntensityd
 from bundle.preprocessing.intensities import BACKGROUND
 
-FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1}
+FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1, "rough_mm": 8.0, "rough_share": 0.9}
 
 
 def scan() -> MetaTensor:
@@ -102,3 +102,18 @@ def test_the_reconstruction_has_the_intensities_of_the_scan_again():
     given = RestoreIntensityd("reconstruction")({**data, "reconstruction": data["image"].clone()})["reconstruction"]
     assert torch.allclose(given[brain], ((image.as_tensor() - BACKGROUND) * 50)[brain], rtol=1e-3, atol=0.1)
     assert (given[~brain] == 0).all()
+
+
+def test_a_field_that_is_weak_in_coarse_voxels_is_not_looked_for(monkeypatch):
+    looked = []
+
+    def coil_field(signal, brain, used, spacing, mm, **numbers):
+        looked.append(mm)
+        return np.exp(np.where(brain, np.linspace(-1, 1, signal.shape[0])[:, None, None], 0)).astype(np.float32)
+
+    monkeypatch.setattr("bundle.postprocessing.second_pass.coil_field", coil_field)
+    spread = float(np.log(coil_field(*[(scan()[0, 0] > BACKGROUND).numpy()] * 2, None, None, 0)).std())
+    looked.clear()
+    assert COIL_FIELD in searched("two_pass", fade_spread=(spread, 1.1 * spread))[1] and looked == [8.0, 4.0]
+    looked.clear()
+    assert COIL_FIELD not in searched("two_pass", fade_spread=(2 * spread, 3 * spread))[1] and looked == [8.0]
