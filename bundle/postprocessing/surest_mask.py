@@ -26,8 +26,12 @@ def expected_dice(mask: np.ndarray, probability: np.ndarray) -> float:
     Args:
         mask: bool.
         probability: the shape of ``mask``, 0 to 1, 0 outside the brain.
+
+    Returns:
+        float: 0 where there is nothing, in both.
     """
-    return float(2 * probability[mask].sum() / (probability.sum() + mask.sum()))
+    whole = float(probability.sum() + mask.sum())
+    return float(2 * probability[mask].sum()) / whole if whole else 0.0
 
 
 def surest_threshold(

@@ -40,6 +40,7 @@ def test_expected_dice_is_twice_the_overlap_by_both_sizes():
     probability = np.array([0.8, 0.8, 0.4, 0.0])
     assert expected_dice(np.array([True, True, False, False]), probability) == pytest.approx(3.2 / 4)
     assert expected_dice(np.zeros(4, bool), probability) == 0
+    assert expected_dice(np.zeros(4, bool), np.zeros(4)) == 0
 
 
 def test_what_other_contrasts_deny_is_not_marked():

@@ -71,7 +71,7 @@ def test_an_uncertain_threshold_is_told(outputs, tmp_path):
         case.file("statistics").write_text(json.dumps({**case.statistics(), "refinement": {**kept, **found}}))
         write_case_page(case)
         page = str(section_of_page(case))
-        assert ("The threshold is uncertain: between 10.0 and 30.0 ml" in page) is said
+        assert ("The threshold is uncertain: between about 10.0 and 30.0 ml" in page) is said
         assert ("at the lowest and the highest threshold" in page) is said
 
 
