@@ -13,6 +13,7 @@ import numpy as np
 
 from bundle.cases import CaseFolder
 from bundle.errors import InputError
+from bundle.files import stamps
 from bundle.interaction import Answer, ScanState, answer
 from bundle.label.states import States
 from bundle.review.layers import geometry, on_grid_of, result_file, scan_file
@@ -67,9 +68,14 @@ class Session:
     ) -> None:
         self.output_dir = output_dir
         self.made_with = dict(made_with)
-        self.states = States(lambda name: prepare(self.case(name)), keep)
+        self.states = States(lambda name: prepare(self.case(name)), keep, self._made_of)
         self._cases: dict[str, CaseFolder] = {}
         self._answers: dict[str, tuple[Any, Answer]] = {}
+
+    def _made_of(self, name: str) -> tuple:
+        """What a case was made from: its scan and its results can be replaced while it is reviewed."""
+        case = self.case(name)
+        return *stamps(case.statistics()["image"]), *stamps(case.file("statistics"))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per case that can be reviewed: its facts, and what was decided."""
@@ -134,11 +140,12 @@ class Session:
     async def _answer(self, name: str, strokes: list[Any]) -> Answer:
         """The answer to strokes; that of the last ones is kept."""
         prompts = prompts_of(strokes)
+        asked = (prompts, self._made_of(name))
         known, found = self._answers.get(name, (None, None))
-        if found is None or known != prompts:
+        if found is None or known != asked:
             state = await self.states.get(name)
             found = await self.states.run(lambda: answer(state, prompts))
-            self._answers = {name: (prompts, found)}
+            self._answers = {name: (asked, found)}
         return found
 
     async def change(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
