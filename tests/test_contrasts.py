@@ -83,6 +83,15 @@ def test_prepare_lists_further_contrasts(tmp_path):
     assert images[0]["t1"] == str((tmp_path / "TCGA_1" / "t1.nii.gz").resolve())
 
 
+def test_prepare_says_which_of_two_runs_it_takes(tmp_path, capsys):
+    for name in ("FLAIR", "run-1_T1w", "run-2_T1w"):
+        save(simulate_head(1)[0], tmp_path / "sub-1" / "anat" / f"sub-1_{name}.nii.gz")
+    assert main(["prepare", "bids", str(tmp_path), str(tmp_path / "list.json"), "--test", "all", "--also", "[t1]"]) == 0
+    (entry,) = json.loads((tmp_path / "list.json").read_text())["test"]
+    assert entry["image"]["t1"].endswith("sub-1_run-1_T1w.nii.gz")
+    assert "sub-1_run-2_T1w.nii.gz: the second t1 beside sub-1_run-1_T1w.nii.gz" in capsys.readouterr().out
+
+
 def test_prepare_refuses_contrasts_that_a_layout_cannot_tell(tmp_path, capsys):
     assert main(["prepare", "folder", str(tmp_path), str(tmp_path / "list.json"), "--also", "[t1]"]) == 1
     assert "--also t1: the layout folder has no such further contrast" in capsys.readouterr().err

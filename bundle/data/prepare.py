@@ -149,11 +149,13 @@ def prepare_dataset(
             f"{folder}: no usable {modality} case in the layout {layout}; check the folder and the layout."
             + "".join(f"\n  {fault}" for fault in faults)
         )
-    others = {
-        (name, case["patient"], str(Path(case["image"]).parent)): str(root.resolve() / case["image"])
-        for name in also
-        for case in find_cases(root, LAYOUTS[layout], name, patient=patient)[0]
-    }
+    others: dict[tuple[str, str, str], str] = {}
+    for name in also:
+        for case in find_cases(root, LAYOUTS[layout], name, patient=patient)[0]:
+            path = str(root.resolve() / case["image"])
+            first = others.setdefault((name, case["patient"], str(Path(case["image"]).parent)), path)
+            if first != path:
+                faults.append(f"{path}: the second {name} beside {Path(first).name}, which was taken.")
     split = _split_of_patients(root, [case["patient"] for case in examined], validation, test, seed)
     datalist: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for case in examined:
