@@ -104,16 +104,23 @@ class LesionStatisticsd(MapTransform):
     Args:
         keys: of the lesion mask, in the grid of the scan.
         largest_share: of the brain that lesions may take; where they take more, a warning says so.
+        modality: contrast of the image.
         weights_note: a sentence that is added to the warnings of each case, see
             :py:func:`bundle.model.card.weights_note`.
         image_key: of the preprocessed image.
     """
 
     def __init__(
-        self, keys: KeysCollection, largest_share: float, weights_note: str = "", image_key: str = "image"
+        self,
+        keys: KeysCollection,
+        largest_share: float,
+        modality: str,
+        weights_note: str = "",
+        image_key: str = "image",
     ) -> None:
         super().__init__(keys)
         self.largest_share = largest_share
+        self.modality = modality
         self.weights_note = weights_note
         self.image_key = image_key
 
@@ -150,6 +157,7 @@ class LesionStatisticsd(MapTransform):
             d["statistics"] = {
                 "case": d.get("case", ""),
                 **files,
+                "modality": self.modality,
                 **({"series": d["series"]} if d.get("series") else {}),
                 **({"others": dict(d["others"])} if d.get("others") else {}),
                 **({"brain_floor": floor} if floor else {}),

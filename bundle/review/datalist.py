@@ -21,14 +21,27 @@ from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, revi
 
 
 def _entry(case: CaseFolder) -> dict[str, Any]:
-    """A case as a datalist names it, with the brain that its run was given or has found."""
+    """A case as a datalist names it, with the brain that its run was given or has found.
+
+    Of several contrasts ``image`` has a path for each, the leading one first.
+    """
     statistics = case.statistics()
     brain = statistics.get("brain_mask") or (str(case.file("brain_mask")) if case.has("brain_mask") else "")
     series = statistics.get("series", "")
-    paths = {"image": statistics["image"], "brain_mask": brain}
-    return {name: str(Path(path).absolute()) for name, path in paths.items() if path} | (
-        {"series": series} if series else {}
-    )
+    image = str(Path(statistics["image"]).absolute())
+    others = {name: str(Path(path).absolute()) for name, path in statistics.get("others", {}).items()}
+    several = others and "modality" in statistics
+    return {
+        "image": {statistics["modality"]: image, **others} if several else image,
+        **({"brain_mask": str(Path(brain).absolute())} if brain else {}),
+        **({"series": series} if series else {}),
+    }
+
+
+def _scan(entry: dict[str, Any]) -> str:
+    """The path of the scan that was segmented."""
+    image = entry["image"]
+    return next(iter(image.values())) if isinstance(image, dict) else image
 
 
 def _is_normal(versions: Versions, line: dict[str, Any]) -> bool:
@@ -38,8 +51,8 @@ def _is_normal(versions: Versions, line: dict[str, Any]) -> bool:
 
 def _person(entry: dict[str, Any]) -> str:
     """Whom a scan is of, as names in BIDS say it; elsewhere each scan counts as a person."""
-    name = bids_name(stem_of(entry["image"]))
-    return name.entities["sub"] if name else f"{entry['image']} {entry.get('series', '')}"
+    name = bids_name(stem_of(_scan(entry)))
+    return name.entities["sub"] if name else f"{_scan(entry)} {entry.get('series', '')}"
 
 
 def _by_person(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -74,8 +87,8 @@ def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: i
     left_out = {ACCEPTED: 0, REJECTED: 0}
     for case, versions in reviewed_cases(results):
         line, entry = versions.last(), _entry(case)
-        if not Path(entry["image"]).exists():
-            raise InputError(f"{entry['image']}: the scan of {case.path} is not there any more; bring it back.")
+        if not Path(_scan(entry)).exists():
+            raise InputError(f"{_scan(entry)}: the scan of {case.path} is not there any more; bring it back.")
         if line["verdict"] == REJECTED:
             left_out[REJECTED] += 1
         elif _is_normal(versions, line):

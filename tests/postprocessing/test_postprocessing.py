@@ -70,7 +70,7 @@ def test_intensities_of_the_scan_come_back():
 
 def finished() -> dict:
     data = RefinementTraced(keys="pred", max_iterations=50)(case())
-    return LesionStatisticsd(keys="pred", largest_share=0.25)(data)
+    return LesionStatisticsd(keys="pred", largest_share=0.25, modality="flair")(data)
 
 
 def test_statistics_are_plain_data():
@@ -85,13 +85,13 @@ def test_agreement_with_an_expert():
     label = torch.zeros(1, 8, 8, 2)
     label[0, :1, :5, 0] = 1
     data["label"] = MetaTensor(label, affine=data["image"].affine)
-    statistics = LesionStatisticsd(keys="pred", largest_share=0.25)(data)["statistics"]
+    statistics = LesionStatisticsd(keys="pred", largest_share=0.25, modality="flair")(data)["statistics"]
     assert statistics["expert"] == {"lesion_ml": 5.0, "dice": round(2 * 2 / 12, 4)}
     data["label"] = 0 * data["label"]
-    assert LesionStatisticsd(keys="pred", largest_share=0.25)(data)["statistics"]["expert"] == {
+    assert LesionStatisticsd(keys="pred", largest_share=0.25, modality="flair")(data)["statistics"]["expert"] == {
         "lesion_ml": 0.0,
         "dice": None,
     }
     # MONAI Label gives a path
     data["label"] = "label.nii.gz"
-    assert "expert" not in LesionStatisticsd(keys="pred", largest_share=0.25)(data)["statistics"]
+    assert "expert" not in LesionStatisticsd(keys="pred", largest_share=0.25, modality="flair")(data)["statistics"]

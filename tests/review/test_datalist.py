@@ -52,6 +52,19 @@ def test_normal_scans_are_to_learn_from_and_corrected_masks_to_evaluate_with(res
     assert [len(entries) for entries in json.loads(output.read_text()).values()] == [1, 0, 0]
 
 
+def test_a_corrected_mask_keeps_the_further_contrasts(results, tmp_path):
+    turned = Versions(CaseFolder(results / "turned"))
+    statistics = turned.case.statistics()
+    assert statistics["modality"] == "flair"
+    turned.case.file("statistics").write_text(json.dumps({**statistics, "others": {"t1": str(tmp_path / "t1.nii.gz")}}))
+    mask = empty(turned.case)
+    mask[3, 4, 5] = 1
+    turned.add(0, {"who": "me", "strokes": [{}], "verdict": "corrected"}, mask)
+    prepare_reviewed(str(results), str(tmp_path / "reviewed.json"))
+    (entry,) = json.loads((tmp_path / "reviewed.json").read_text())["test"]
+    assert entry["image"] == {"flair": statistics["image"], "t1": str(tmp_path / "t1.nii.gz")}
+
+
 def test_all_scans_of_a_person_are_in_one_split(tmp_path):
     """Two sessions of five people in BIDS are normal; a sixth has a normal scan, and one with a corrected mask."""
     for person in range(6):
