@@ -126,7 +126,8 @@ class FineOutlined(MapTransform):
         """Interquartile range of the brain, in the intensities of the scan."""
         values = torch.as_tensor(image)
         low, high = np.percentile(values[values > BACKGROUND].cpu().numpy(), (25, 75))
-        return float(high - low) / (-2 * BACKGROUND) * float(image.meta["intensity_high"])
+        # as small as in the score
+        return max(float(high - low), 1e-6) / (-2 * BACKGROUND) * float(image.meta["intensity_high"])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
