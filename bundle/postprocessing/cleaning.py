@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage
 
@@ -23,6 +25,21 @@ def around(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
     return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
 
 
+def _chosen(mask: np.ndarray, choose: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Some of the components (26-connected) of a mask.
+
+    Args:
+        mask: bool, three axes.
+        choose: from the component of each marked voxel and the sizes of all components to which of them stay.
+    """
+    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    # most voxels are in no mask
+    marked = labels[mask]
+    kept = np.zeros_like(mask)
+    kept[mask] = choose(marked, np.bincount(marked, minlength=number + 1))[marked]
+    return kept
+
+
 def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     """Drop the components (26-connected) that are smaller than ``share`` of the largest one.
 
@@ -35,15 +52,7 @@ def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     Returns:
         np.ndarray: bool, the shape of ``mask``.
     """
-    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    if number == 0:
-        return mask
-    # most voxels are in no mask
-    marked = labels[mask]
-    sizes = np.bincount(marked)
-    kept = np.zeros_like(mask)
-    kept[mask] = (sizes >= share * sizes.max())[marked]
-    return kept
+    return _chosen(mask, lambda _, sizes: sizes >= share * sizes.max())
 
 
 def with_holes_filled(mask: np.ndarray) -> np.ndarray:
@@ -89,14 +98,14 @@ def with_high_peak(mask: np.ndarray, score: np.ndarray, lowest_peak: float, whol
     Returns:
         np.ndarray: bool, the shape of ``mask``.
     """
-    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    inside = labels[mask]
-    asked = _asked(np.bincount(inside, minlength=number + 1), lowest_peak, whole_size)
-    peaks = np.zeros(number + 1, bool)
-    peaks[inside[score[mask] >= asked[inside]]] = True
-    kept = np.zeros_like(mask)
-    kept[mask] = peaks[inside]
-    return kept
+    values = score[mask]
+
+    def high(marked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        peaks = np.zeros(len(sizes), bool)
+        peaks[marked[values >= _asked(sizes, lowest_peak, whole_size)[marked]]] = True
+        return peaks
+
+    return _chosen(mask, high)
 
 
 def without_haze(mask: np.ndarray, score: np.ndarray, lowest_mean: float, whole_size: float) -> np.ndarray:
@@ -111,10 +120,10 @@ def without_haze(mask: np.ndarray, score: np.ndarray, lowest_mean: float, whole_
     Returns:
         np.ndarray: bool, the shape of ``mask``.
     """
-    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    inside = labels[mask]
-    sizes = np.bincount(inside, minlength=number + 1)
-    means = np.bincount(inside, score[mask], minlength=number + 1) / np.maximum(sizes, 1)
-    kept = np.zeros_like(mask)
-    kept[mask] = (means >= _asked(sizes, lowest_mean, whole_size))[inside]
-    return kept
+    values = score[mask]
+
+    def bright(marked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        means = np.bincount(marked, values, minlength=len(sizes)) / np.maximum(sizes, 1)
+        return means >= _asked(sizes, lowest_mean, whole_size)
+
+    return _chosen(mask, bright)
