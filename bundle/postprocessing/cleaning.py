@@ -55,6 +55,17 @@ def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     return _chosen(mask, lambda _, sizes: sizes >= share * sizes.max())
 
 
+def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The components (26-connected) of a mask that have a voxel in common with another one.
+
+    Args:
+        mask: bool, three axes.
+        other: bool, the shape of ``mask``.
+    """
+    common = other[mask]
+    return _chosen(mask, lambda marked, sizes: np.bincount(marked[common], minlength=len(sizes)) > 0)
+
+
 def with_holes_filled(mask: np.ndarray) -> np.ndarray:
     """Mark what a lesion encloses in an axial slice, such as a dark cyst in a bright tumour.
 

@@ -19,7 +19,7 @@ from monai.utils import convert_to_dst_type
 from scipy import ndimage
 
 from bundle.data.volumes import in_plane
-from bundle.postprocessing.cleaning import around, with_holes_filled
+from bundle.postprocessing.cleaning import around, touching, with_holes_filled
 from bundle.postprocessing.second_pass import COIL_FIELD
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -65,12 +65,9 @@ def fine_outline(
     # so that the border of the volume is no outline
     inner = ndimage.binary_erosion(mask, window, border_value=1)
     drawn = with_holes_filled((near & (score + detail > threshold)) | inner) & brain
-    corners = np.ones((3, 3, 3))
-    parts, _ = ndimage.label(drawn, corners)
-    drawn &= np.isin(parts, np.unique(parts[mask & drawn]))
-    components, number = ndimage.label(mask, corners)
-    lost = np.setdiff1d(np.arange(1, number + 1), components[drawn])
-    return drawn | np.isin(components, lost)
+    drawn = touching(drawn, mask)
+    lost = mask & ~touching(mask, drawn)
+    return drawn | lost
 
 
 class FineOutlined(MapTransform):

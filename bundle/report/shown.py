@@ -9,9 +9,9 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from bundle.cases.case import CaseFolder
+from bundle.postprocessing.cleaning import touching
 
 # around the brain, in pictures
 MARGIN_MM = 6.0
@@ -69,12 +69,7 @@ def candidates(score: np.ndarray, mask: np.ndarray, thresholds: Sequence[float])
         mask: where a lesion is marked (bool).
         thresholds: of the score.
     """
-    found = []
-    for threshold in thresholds:
-        parts, _ = ndimage.label(score > threshold, np.ones((3, 3, 3)))
-        marked = np.setdiff1d(parts[mask], 0)
-        found.append(np.isin(parts, marked))
-    return found
+    return [touching(score > threshold, mask) for threshold in thresholds]
 
 
 def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:

@@ -15,6 +15,7 @@ import numpy as np
 from bundle.cases import CaseFolder
 from bundle.data.bids import bids_name
 from bundle.data.case_names import stem_of
+from bundle.data.datalists import images_of
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, reviewed_cases
@@ -40,8 +41,7 @@ def _entry(case: CaseFolder) -> dict[str, Any]:
 
 def _scan(entry: dict[str, Any]) -> str:
     """The path of the scan that was segmented."""
-    image = entry["image"]
-    return next(iter(image.values())) if isinstance(image, dict) else image
+    return next(iter(images_of(entry).values()))
 
 
 def _is_normal(versions: Versions, line: dict[str, Any]) -> bool:
