@@ -9,12 +9,13 @@ import torch
 from bundle.cases import CaseFolder
 from bundle.cli.main import main
 from bundle.data import read_datalist, training_data
-from bundle.data.joining import add_pseudo_labels, merge_datalists
+from bundle.data.joining import merge_datalists
 from bundle.errors import InputError
 from bundle.interaction import Prompts, answer
 from bundle.model import card_tensor, read_card
 from bundle.preprocessing.other_contrasts import TOGETHER_NOTE
 from bundle.review.prepared import preparing
+from bundle.training.pseudo_labels import add_pseudo_labels
 from tests.flows import JUDGED, SMALL, run
 from tests.heads import save, simulate_head
 

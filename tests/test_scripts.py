@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from bundle.cli.main import main
-from bundle.data.joining import add_pseudo_labels, merge_datalists
+from bundle.data.joining import merge_datalists
 from bundle.errors import InputError
 from bundle.evaluation import compare_evaluations
 from bundle.evaluation.draw_results import draw_results
 from bundle.model.publishing import publish
+from bundle.training.pseudo_labels import add_pseudo_labels
 from tests.evaluation.simulated_cases import NUMBERS
 from tests.programs import python
 

@@ -137,6 +137,6 @@ def pseudo_labels(datalist: str, results: str, output: str) -> None:
       itermask2 segment --datalist all.json --split training -o output/pseudo
       itermask2 pseudo-labels all.json output/pseudo with_pseudo.json
     """
-    from bundle.data.joining import add_pseudo_labels
+    from bundle.training.pseudo_labels import add_pseudo_labels
 
     print(add_pseudo_labels(datalist, results, output))

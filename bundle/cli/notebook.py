@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import nibabel as nib
 import numpy as np
 
-from bundle.cases import CaseFolder
+from bundle.cases import finished_cases
 from bundle.cli.contrasts import put_together
 from bundle.cli.workflow import run_configs
 from bundle.errors import InputError, input_error
@@ -102,9 +102,9 @@ def segment(
             if fault is None:
                 raise
             raise fault from None
-        found = sorted(output.rglob("*_statistics.json"))
+        found = list(finished_cases(output))
         if len(found) != 1:
             raise InputError(f"{values['image']}: {len(found)} scans; give one scan, or use itermask2 segment.")
-        case = CaseFolder(found[0].parent)
+        case = found[0]
         score = _in_memory(case.file("score")) if case.has("score") else None
         return Segmentation(_in_memory(case.file("mask")), score, case.statistics())

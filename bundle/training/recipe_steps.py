@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bundle.data.joining import add_pseudo_labels, merge_datalists
+from bundle.data.joining import merge_datalists
 from bundle.data.prepare import prepare_dataset
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.model.publishing import publish
 from bundle.phantom.cohort import write_cohort
 from bundle.phantom.t2_like import write_t2_like
+from bundle.training.pseudo_labels import add_pseudo_labels
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,10 +9,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Orientationd
 
-from bundle.cases import CaseFolder
 from bundle.data.datalists import read_datalist, training_data
 from bundle.data.datasets import SliceDataset, ready_for_threads
-from bundle.data.joining import add_pseudo_labels
 from bundle.data.scans import inference_data
 from bundle.errors import InputError
 from bundle.preprocessing import FieldOfViewd
@@ -233,22 +231,6 @@ def test_the_series_of_a_datalist_is_the_one_that_is_learnt_from(tmp_path):
     saved = SliceDataset([{"image": save(heads[1], tmp_path / "second.nii.gz")}], slices_transform())
     assert torch.equal(second[2]["image"], saved[2]["image"]) and not torch.equal(first[2]["image"], saved[2]["image"])
     assert first.made_from != second.made_from
-
-
-def test_pseudo_labels_go_with_the_series_that_they_were_found_in(tmp_path):
-    entries = [{"image": "dicom", "series": name} for name in ("one", "two")]
-    (tmp_path / "list.json").write_text(json.dumps({"training": entries, "validation": [{"image": "other.nii"}]}))
-    for entry in entries:
-        case = CaseFolder(tmp_path / "results" / f"dicom_{entry['series']}")
-        case.path.mkdir(parents=True)
-        case.write("mask", b"")
-        case.write("statistics", json.dumps({"image": str(tmp_path / "dicom"), "series": entry["series"]}))
-    add_pseudo_labels(str(tmp_path / "list.json"), str(tmp_path / "results"), str(tmp_path / "added.json"))
-    added = [entry for entry in read_datalist(str(tmp_path / "added.json"), "training") if "pseudo_label" in entry]
-    assert [(entry["series"], Path(entry["pseudo_label"]).parent.name) for entry in added] == [
-        ("one", "dicom_one"),
-        ("two", "dicom_two"),
-    ]
 
 
 def test_somebody_is_left_to_learn_from(tmp_path):
