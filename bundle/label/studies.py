@@ -23,6 +23,7 @@ from bundle.label.names import LONGEST_NAME
 
 ENDING = ".nii.gz"
 _LIST = "copied.json"  # which copy is of which original
+_SAID = "said.json"  # what the reader of an original said that its copy does not tell
 
 
 def folder_of(studies: Path, work: Path) -> Path:
@@ -50,8 +51,13 @@ def _ids(cases: list[str]) -> list[str]:
     return list(taken.values())
 
 
-def _copy(source: Path, series: str, target: Path) -> None:
-    """Copy a NIfTI file as it is, or write what else can be read as one; the copy cannot be written to."""
+def _copy(source: Path, series: str, target: Path) -> str:
+    """Copy a NIfTI file as it is, or write what else can be read as one; the copy cannot be written to.
+
+    Returns:
+        str: one sentence a line that the reader of the copy will not say again.
+    """
+    said = ""
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         if source.is_file() and source.name.endswith((".nii", ".nii.gz")):
@@ -60,10 +66,12 @@ def _copy(source: Path, series: str, target: Path) -> None:
             volume = read_volume(source, series=series)
             unfinished = unfinished.with_name(f".unfinished.{target.name}")
             nib.save(nib.Nifti1Image(volume[0].numpy(), np.asarray(volume.affine, dtype=float)), unfinished)
+            said = volume.meta["read_warnings"]
         unfinished.chmod(0o444)
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+    return said
 
 
 def _state(source: Path) -> list[int]:
@@ -78,10 +86,12 @@ class Beside(NamedTuple):
     Attributes:
         others: paths of further contrasts, by the word of ``--modality``.
         brain_mask: path; "" for none.
+        said: warnings about the original, one a line, that its copy does not give again.
     """
 
     others: Mapping[str, str] = {}
     brain_mask: str = ""
+    said: str = ""
 
 
 def list_studies(studies: Path, **which: Any) -> list[dict[str, Any]]:
@@ -120,7 +130,7 @@ def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path
     """
     folder = folder_of(studies, work)
     folder.mkdir(parents=True, exist_ok=True)
-    before = json.loads((folder / _LIST).read_text()) if (folder / _LIST).is_file() else {}
+    before, said = (json.loads(path.read_text()) if path.is_file() else {} for path in (folder / _LIST, folder / _SAID))
     originals: dict[str, tuple[Path, str]] = {}
     now: dict[str, list[Any]] = {}
     beside: dict[str, Beside] = {}
@@ -138,10 +148,11 @@ def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path
     changed = [name for name, state in now.items() if before.get(name) != state or not (folder / name).is_file()]
     _check_room(folder, sum(sum(now[name][1::2]) for name in changed))
     for name in changed:
-        _copy(*originals[name], folder / name)
+        said[name] = _copy(*originals[name], folder / name)
+    write_whole(folder / _SAID, json.dumps(said, indent=1))
     # what is gone stays on the list: its labels are still there, and belong to no other scan
     write_whole(folder / _LIST, json.dumps({**before, **now}, indent=1))
-    return folder, beside
+    return folder, {name: own._replace(said=said.get(name, "")) for name, own in beside.items()}
 
 
 def _check_labels_stay(folder: Path, name: str, was: str, is_now: str) -> None:

@@ -57,8 +57,10 @@ class Scans:
 
     def __init__(self, options: Mapping[str, Any], beside: Mapping[str, Beside]) -> None:
         def prepare(path: str) -> ScanState:
-            others, brain_mask = beside.get(Path(path).name, Beside())
-            return prepare_scan(path, brain_mask or None, others=others, **options)
+            others, brain_mask, said = beside.get(Path(path).name, Beside())
+            state = prepare_scan(path, brain_mask or None, others=others, **options)
+            warnings = "\n".join(filter(None, [said, state.data["warnings"]]))
+            return ScanState({**state.data, "warnings": warnings}, state.tools)
 
         # an image can be replaced under its name
         self.states: States[ScanState] = States(prepare, KEEP, lambda path: tuple(stamps(path)))

@@ -87,6 +87,14 @@ def test_a_dicom_series_is_served_as_nifti_where_it_lies(tmp_path):
     assert np.array_equal(copy, original) and np.allclose(copy.affine, original.affine)
 
 
+def test_a_copy_keeps_what_was_said_of_its_original(tmp_path):
+    write_series(simulate_head(0)[0], AFFINE, tmp_path / "series", Modality="CT")
+    for _ in range(2):  # the second time nothing is copied
+        volumes = list_studies(tmp_path / "series")
+        ((_, of_copy),) = copy_studies(tmp_path / "series", volumes, tmp_path / "work")[1].items()
+        assert of_copy.said == "DICOM: the modality is CT and not MR; the result is not to be trusted."
+
+
 def test_two_folders_of_one_name_are_kept_apart(tmp_path):
     folders = set()
     for parent in ("one", "two"):
