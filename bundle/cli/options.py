@@ -115,6 +115,7 @@ OPTIONS = {
     "stop_ratio": Option(Number(0, 1), "the refinement stops when the mask shrinks by less than this share"),
     "max_iterations": Option(Whole(1), "most iterations of the refinement"),
     "smallest_share": Option(Number(0, 1), "components below this share of the largest are removed"),
+    "share_ml": Option(Number(above=0), "millilitres of the largest from which that share is asked; below it less is"),
     "lowest_peak": Option(Number(0), "a lesion stays when its highest score reaches this"),
     "lowest_mean": Option(Number(0), "a lesion stays when it scores this on average"),
     "peak_ml": Option(Number(above=0), "millilitres of a lesion up to which it must; less is asked of larger ones"),

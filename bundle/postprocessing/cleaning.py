@@ -40,7 +40,7 @@ def _chosen(mask: np.ndarray, choose: Callable[[np.ndarray, np.ndarray], np.ndar
     return kept
 
 
-def without_small(mask: np.ndarray, share: float) -> np.ndarray:
+def without_small(mask: np.ndarray, share: float, whole_size: float = 0.0) -> np.ndarray:
     """Drop the components (26-connected) that are smaller than ``share`` of the largest one.
 
     A share and no size, so that where all lesions are small all of them stay.
@@ -48,11 +48,18 @@ def without_small(mask: np.ndarray, share: float) -> np.ndarray:
     Args:
         mask: bool, three axes.
         share: 0 to 1.
+        whole_size: voxels of the largest component from which the whole share is asked; below it less is, in
+            proportion: beside a plaque others may be much smaller, beside a tumour what is small is no part of it.
 
     Returns:
         np.ndarray: bool, the shape of ``mask``.
     """
-    return _chosen(mask, lambda _, sizes: sizes >= share * sizes.max())
+
+    def large(_: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        largest = sizes.max()
+        return sizes >= share * largest * min(1.0, largest / whole_size if whole_size else 1.0)
+
+    return _chosen(mask, large)
 
 
 def touching(mask: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,30 +48,6 @@ def uncertain_ml(low: np.ndarray, high: np.ndarray, uncertain: float, millilitre
     return sorted(round(int(mask.sum()) * millilitres, 1) for mask in (low, high))
 
 
-class _Last:
-    """What was made last, and of what.
-
-    The search before a correction of the coil's brightness asks for the mask of a scan; where nothing is corrected the
-    same mask is asked for again.
-    """
-
-    made: tuple[bytes, Any] = (b"", None)
-
-    @classmethod
-    def of(cls, given: Sequence[Any], make: Callable[[], Any]) -> Any:
-        """What ``make`` makes of what is given, arrays and plain values."""
-        known = hashlib.sha256()
-        for one in given:
-            if isinstance(one, np.ndarray):
-                known.update(np.ascontiguousarray(one).data)
-            known.update(repr(one.shape if isinstance(one, np.ndarray) else one).encode())
-        # one assignment, so that threads may do this at once
-        made = cls.made
-        if made[0] != known.digest():
-            cls.made = made = known.digest(), make()
-        return made[1]
-
-
 class MarkLesionsd(MapTransform):
     """Replace the mask that the refinement left by what scores as a lesion.
 
@@ -82,7 +56,8 @@ class MarkLesionsd(MapTransform):
         contrast: in which direction lesions differ, see :py:func:`bundle.model.contrast.reconstruction_error`.
         score: what it is made of, see :py:func:`bundle.model.lesion_score.lesion_score`.
         score_sigma: of the score's intensity, see :py:func:`bundle.model.lesion_score.robust_intensity`.
-        smallest_share: see :py:func:`without_small` and :py:func:`cleaned`.
+        smallest_share: see :py:func:`bundle.postprocessing.cleaning.without_small`.
+        share_ml: millilitres of the largest component from which that share is asked; below it less is.
         search: of the threshold: ``size_exponent``, ``ratio``, ``fewest`` and ``softness``, see
             :py:func:`bundle.postprocessing.volume_threshold.threshold_weights`; ``share``, ``spread``, ``tail`` and
             ``uncertain``, see below.
@@ -117,6 +92,7 @@ class MarkLesionsd(MapTransform):
         score: str,
         score_sigma: float,
         smallest_share: float,
+        share_ml: float,
         search: Mapping[str, Any],
         lowest_peak: float,
         lowest_mean: float,
@@ -130,6 +106,7 @@ class MarkLesionsd(MapTransform):
         self.score = score
         self.score_sigma = score_sigma
         self.smallest_share = smallest_share
+        self.share_ml = share_ml
         self.search = {name: value for name, value in search.items() if name not in OF_THIS_STEP}
         self.share = float(search["share"])
         self.spread = float(search["spread"])
@@ -155,7 +132,7 @@ class MarkLesionsd(MapTransform):
         mask = with_high_peak(whole, peaks, self.lowest_peak, self.peak_ml / millilitres)
         mask = without_haze(mask, score, self.lowest_mean, self.peak_ml / millilitres)
         # holes in the brain mask are filled like others
-        return without_small(mask, self.smallest_share) & brain
+        return without_small(mask, self.smallest_share, self.share_ml / millilitres) & brain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -172,8 +149,7 @@ class MarkLesionsd(MapTransform):
             in_brain = image > BACKGROUND
             by_slice = lesion_intensity(image, in_brain, self.contrast, self.score_sigma)
             intensity, brain = (volume[:, 0].movedim(0, -1).cpu().numpy() for volume in (by_slice, in_brain))
-            searched = score, intensity, brain, lowest, self.smallest_share
-            weights = _Last.of((*searched, self.search), partial(threshold_weights, *searched, **self.search))
+            weights = threshold_weights(score, intensity, brain, lowest, self.smallest_share, **self.search)
             middle = share_of_what_is_above(score, brain, lowest, self.share)
             weights = weights * nearness(len(weights), lowest, self.search["ratio"], middle, self.spread)
             threshold = mean_threshold(weights, lowest, self.search["ratio"])

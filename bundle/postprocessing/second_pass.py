@@ -13,10 +13,8 @@ from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
-from scipy import ndimage
 from torch import Tensor
 
-from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.preprocessing.coil_field import coil_field
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -24,7 +22,7 @@ from bundle.preprocessing.intensities import BACKGROUND
 COIL_FIELD = "coil_field"
 
 # of the numbers of the field, those that N4 does not take
-OF_THE_TWO_SEARCHES = ("margin", "sure_score", "fade_ml", "fade_spread", "rough_mm", "rough_share")
+OF_THE_TWO_SEARCHES = ("fade_spread", "rough_mm", "rough_share")
 
 
 def without_field(image: Tensor, field: Tensor) -> Tensor:
@@ -42,22 +40,19 @@ def without_field(image: Tensor, field: Tensor) -> Tensor:
 class FieldFreeInferer(Inferer):
     """Search a scan, take the field of its coil out, and search it again.
 
-    N4 takes a lesion's brightness for the coil's, so it does not look at what the first search is sure of. Where that
-    marks much, nothing is corrected: what is left to look at says too little of the field there. Nor is a weak field
-    taken out: it does less harm than what N4 makes of the lesions that the first search has missed.
+    N4 takes a lesion's brightness for the coil's, so it does not look where the first search scores above the lowest
+    threshold. A weak field is left as it is: it does less harm than what N4 makes of the lesions that the first search
+    has missed.
 
     Args:
         inferer: that finds lesions, such as :py:class:`bundle.model.inferer.IterativeMaskInferer`.
         correction: "two_pass"; "n4" to look everywhere, with no first search; or "none", to be ``inferer`` itself.
-        mark: transform that makes the ``score`` of slices that of the volume, and marks lesions in ``pred``; see
-            :py:class:`bundle.postprocessing.VolumeScored` and :py:class:`bundle.postprocessing.MarkLesionsd`.
-        field: settings of :py:func:`bundle.preprocessing.coil_field.coil_field`; ``sure_score``: what is marked
-            and scores as high is hidden from N4, and so are ``margin`` pixels around it; and ``fade_ml``: up to how
-            many millilitres the first search may mark for the whole field to be taken out, and from how many on nothing
-            is; ``fade_spread``: up to which standard deviation of its logarithm in the brain nothing of the field is
-            taken out, and from which on all is. Between them a share of its logarithm is. A field whose spread is
-            below ``rough_share`` of the first of them already in voxels of ``rough_mm``, a tenth of the work, is not
-            looked for any further.
+        volume_score: transform that makes the ``score`` of slices that of the volume, such as
+            :py:class:`bundle.postprocessing.VolumeScored`.
+        field: settings of :py:func:`bundle.preprocessing.coil_field.coil_field`; and ``fade_spread``: up to which
+            standard deviation of its logarithm in the brain nothing of the field is taken out, and from which on all
+            is. Between them a share of its logarithm is. A field whose spread is below ``rough_share`` of the first of
+            them already in voxels of ``rough_mm``, a tenth of the work, is not looked for any further.
         percentile: of the brain's intensities that is +3 again after the correction.
 
     What is found gains ``coil_field``, the shape of the image, unless nothing was corrected. A model without a judge
@@ -65,43 +60,30 @@ class FieldFreeInferer(Inferer):
     """
 
     def __init__(
-        self, inferer: Inferer, correction: str, mark: Callable, field: Mapping[str, Any], percentile: float
+        self, inferer: Inferer, correction: str, volume_score: Callable, field: Mapping[str, Any], percentile: float
     ) -> None:
         self.inferer = inferer
         self.correction = correction
-        self.mark = mark
-        self.margin = int(field["margin"])
-        self.sure_score = float(field["sure_score"])
-        self.fade_ml = [float(ml) for ml in field["fade_ml"]]
+        self.volume_score = volume_score
         self.fade_spread = [float(spread) for spread in field["fade_spread"]]
         self.rough = {"mm": float(field["rough_mm"])}
         self.rough_share = float(field["rough_share"])
         self.field = {name: value for name, value in field.items() if name not in OF_THE_TWO_SEARCHES}
         self.percentile = percentile
 
-    def _marked(self, image: Any, found: Mapping[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the first search marks in one of the volumes, and what of it is sure: bool, H x W x D."""
-        case = {
-            "image": image,
-            "pred": torch.as_tensor(found["refined_mask"])[number],
-            "score": torch.as_tensor(found["score"])[number],
-            "refinement": {name: float(values[number]) for name, values in found["refinement"].items()},
-        }
-        marked = self.mark(case)
-        mask, score = (torch.as_tensor(marked[name])[0].cpu().numpy() for name in ("pred", "score"))
-        return mask > 0, (mask > 0) & (score >= self.sure_score)
+    def _suspect(self, image: Any, found: Mapping[str, Any], number: int) -> np.ndarray:
+        """Where the first search scores above the lowest threshold in one of the volumes: bool, H x W x D."""
+        scored = self.volume_score({"image": image, "score": torch.as_tensor(found["score"])[number]})["score"]
+        threshold = float(found["refinement"]["lesion_threshold"][number])
+        return (torch.as_tensor(scored)[0] > threshold).cpu().numpy()
 
-    def _taken_out(
-        self, signal: np.ndarray, brain: np.ndarray, used: np.ndarray, spacing: list[float], millilitres: float
-    ) -> np.ndarray:
-        """The part of the field that is taken out, by its spread and by what the first search marks."""
+    def _taken_out(self, signal: np.ndarray, brain: np.ndarray, used: np.ndarray, spacing: list[float]) -> np.ndarray:
+        """The part of the field that is taken out, by its spread."""
         rough = coil_field(signal, brain, used, spacing, **{**self.field, **self.rough})
         if np.log(rough[brain]).std() < self.rough_share * self.fade_spread[0]:
             return np.ones_like(signal)
         field = coil_field(signal, brain, used, spacing, **self.field)
-        by_marks = np.interp(millilitres, self.fade_ml, (1.0, 0.0))
-        by_spread = np.interp(np.log(field[brain]).std(), self.fade_spread, (0.0, 1.0))
-        return field ** np.float32(by_marks * by_spread)
+        return field ** np.float32(np.interp(np.log(field[brain]).std(), self.fade_spread, (0.0, 1.0)))
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """See :py:class:`bundle.model.inferer.IterativeMaskInferer`."""
@@ -115,18 +97,12 @@ class FieldFreeInferer(Inferer):
             volume = torch.as_tensor(image)[0].cpu()
             brain = (volume > BACKGROUND).numpy()
             signal = ((volume - BACKGROUND) / (-2 * BACKGROUND)).numpy()
-            affine = torch.as_tensor(image.affine).reshape(-1, 4, 4)[0]
-            spacing = [float(mm) for mm in affine_to_spacing(affine)]
-            field = np.ones_like(signal)
+            spacing = [float(mm) for mm in affine_to_spacing(torch.as_tensor(image.affine).reshape(-1, 4, 4)[0])]
             if first is None:
                 field = coil_field(signal, brain, brain, spacing, **self.field)
             else:
-                marked, sure = self._marked(image, first, number)
-                millilitres = float(marked.sum()) * millilitres_per_voxel(affine)
-                if millilitres < self.fade_ml[1]:
-                    reach = 2 * self.margin + 1
-                    used = brain & ~ndimage.binary_dilation(sure, np.ones((reach, reach, 1)))
-                    field = self._taken_out(signal, brain, used, spacing, millilitres)
+                used = brain & ~self._suspect(image, first, number)
+                field = self._taken_out(signal, brain, used, spacing)
             if (field != 1).any():
                 # the percentile of the brain's signal is 1 again
                 field[brain] *= np.percentile(signal[brain] / field[brain], self.percentile)

@@ -15,7 +15,6 @@ from bundle.postprocessing.volume_threshold import (
     share_of_what_is_above,
     sharpest_threshold,
     threshold_range,
-    threshold_weights,
 )
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -27,6 +26,7 @@ DOUBT = {"tail": 0.1, "uncertain": 0.8}
 
 def mark_lesions(
     smallest_share: float = 0.05,
+    share_ml: float = 1e-9,
     lowest_peak: float = 0.6,
     lowest_mean: float = 0.0,
     score: str = "intensity",
@@ -35,7 +35,17 @@ def mark_lesions(
 ) -> MarkLesionsd:
     search = SEARCH | NEAR | DOUBT
     return MarkLesionsd(
-        "pred", "bright", score, 0.8, smallest_share, search, lowest_peak, lowest_mean, peak_ml, smallest_brain
+        "pred",
+        "bright",
+        score,
+        0.8,
+        smallest_share,
+        share_ml,
+        search,
+        lowest_peak,
+        lowest_mean,
+        peak_ml,
+        smallest_brain,
     )
 
 
@@ -44,6 +54,8 @@ def test_small_components_go():
     mask[:3, :3, :2] = mask[6, 6, 3] = True
     assert without_small(mask, 0.1).sum() == 18 and without_small(mask, 0.01).sum() == 19
     assert not without_small(np.zeros_like(mask), 0.1).any()
+    # where 36 voxels would make it the whole share, of 18 a half of it is asked: 0.9 voxels
+    assert without_small(mask, 0.1, 36).sum() == 19 and without_small(mask, 0.1, 18).sum() == 18
 
 
 def test_what_a_lesion_encloses_in_a_slice_is_filled():
@@ -118,6 +130,10 @@ def test_lesions_are_what_the_judge_sees_above_its_threshold():
     assert 0.65 <= result["refinement"]["volume_threshold"] < 0.7
     everything = mark_lesions(smallest_share=0.0)(data)["pred"]
     assert everything.sum() == 76
+    # nor is it too small where the lesion, of 75 ml, is far below what asks for the whole share
+    assert (
+        mark_lesions(share_ml=300.0)(data)["pred"].sum() == 76 and mark_lesions(share_ml=75.0)(data)["pred"].sum() == 75
+    )
 
 
 def test_small_lesions_are_marked_and_a_low_peak_is_none():
@@ -253,7 +269,7 @@ def test_haze_around_a_bright_lesion_is_left_out():
 def test_numbers_that_make_no_sense_are_refused_at_once():
     for wrong in ({"share": 0.0}, {"share": 1.5}, {"spread": 0.0}):
         with pytest.raises(InputError, match="give a share between 0 and 1 and a positive spread"):
-            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, SEARCH | NEAR | DOUBT | wrong, 1.2, 0.5, 5.0, 0.15)
+            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, 40.0, SEARCH | NEAR | DOUBT | wrong, 1, 0.5, 5, 0.15)
 
 
 def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
@@ -334,21 +350,3 @@ def test_what_is_computed_in_a_box_is_that_of_the_whole_volume():
     assert (with_high_peak(mask, score, 0.8, mask.size) == np.isin(labels, 1 + np.flatnonzero(peaks >= 0.8))).all()
     outline, surround = mask & ~ndimage.binary_erosion(mask, in_plane), ndimage.binary_dilation(mask, in_plane) & ~mask
     assert edge_step(mask, score, np.ones_like(mask)) == score[outline].mean() - score[surround].mean()
-
-
-def test_a_scan_that_is_marked_again_is_not_searched_again(monkeypatch):
-    searched = []
-
-    def search(score, *others, **settings):
-        searched.append(score)
-        return threshold_weights(score, *others, **settings)
-
-    monkeypatch.setattr("bundle.postprocessing.mark_lesions.threshold_weights", search)
-    first, again = (mark_lesions()(judged(spacing=10.0, lowest=0.31)) for _ in range(2))
-    assert len(searched) == 1 and torch.equal(first["pred"], again["pred"])
-    assert first["refinement"] == again["refinement"]
-    changed = judged(spacing=10.0, lowest=0.31)
-    changed["score"][0, 9, 9, 0] = 0.2
-    mark_lesions()(changed)
-    mark_lesions()(judged(spacing=10.0, lowest=0.32))
-    assert len(searched) == 3

@@ -7,7 +7,7 @@ from bundle.postprocessing.second_pass import COIL_FIELD, FieldFreeInferer, Take
 from bundle.postprocessing.to_scan import RestoreIntensityd
 from bundle.preprocessing.intensities import BACKGROUND
 
-FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "sure_score": 1.5, "margin": 1, "rough_mm": 8.0, "rough_share": 0.9}
+FIELD = {"mm": 4.0, "levels": 2, "iterations": 20, "rough_mm": 8.0, "rough_share": 0.9}
 
 
 def scan() -> MetaTensor:
@@ -22,24 +22,27 @@ def scan() -> MetaTensor:
 
 
 def searched(
-    correction: str, judged: bool = True, fade_ml: tuple = (100.0, 200.0), fade_spread: tuple = (0.05, 0.1)
+    correction: str, judged: bool = True, fade_spread: tuple = (0.05, 0.1), lowest: float = 1.0
 ) -> tuple[list[torch.Tensor], dict]:
-    """What an inferer is given, and what it finds at last; it scores the bright square alone."""
+    """What an inferer is given, and what it finds at last; it scores the bright square alone, at 2."""
     seen = []
 
     def inferer(inputs, network):
         seen.append(torch.as_tensor(inputs))
         score = torch.zeros_like(seen[-1])
         score[:, :, 24:34, 14:26] = 2.0
-        found = {"refined_mask": score, "refinement": {"seconds": torch.ones(1), "lesion_threshold": torch.ones(1)}}
+        figures = {"seconds": torch.ones(1), "lesion_threshold": torch.full((1,), lowest)}
+        found = {"refined_mask": torch.zeros_like(score), "refinement": figures}
         return {**found, "score": score} if judged else found
 
-    def mark(case):
-        assert case["refinement"]["lesion_threshold"] == 1 and case["score"].shape == case["image"].shape
-        return {**case, "pred": case["score"] > 1}
+    def volume_score(case):
+        assert case["score"].shape == case["image"].shape
+        return {**case, "score": case["score"] / 1.1}
 
-    field = {**FIELD, "fade_ml": fade_ml, "fade_spread": fade_spread}
-    return seen, FieldFreeInferer(inferer, correction, mark, field, 90.0)(scan(), None)
+    inferer_without_field = FieldFreeInferer(
+        inferer, correction, volume_score, {**FIELD, "fade_spread": fade_spread}, 90.0
+    )
+    return seen, inferer_without_field(scan(), None)
 
 
 def slope(image: torch.Tensor) -> float:
@@ -69,14 +72,22 @@ def test_at_once_without_or_without_a_judge():
         assert len(seen) == 1 and torch.equal(seen[0], torch.as_tensor(scan())) and COIL_FIELD not in found
 
 
-def test_where_the_first_search_marks_much_nothing_is_corrected():
-    """The square has 10 x 12 x 16 voxels of 16 mm3 each, 30.7 ml."""
-    seen, found = searched("two_pass", fade_ml=(10.0, 30.0))
-    assert len(seen) == 1 and COIL_FIELD not in found
-    half, whole = (searched("two_pass", fade_ml=ml)[1][COIL_FIELD] for ml in ((20.72, 40.72), (100.0, 200.0)))
-    brain = scan().as_tensor() > BACKGROUND
-    half, whole = (torch.as_tensor(field)[brain].log().std() for field in (half, whole))
-    assert half == pytest.approx(float(whole) / 2, rel=0.1)
+def test_n4_does_not_see_what_scores_above_the_lowest_threshold(monkeypatch):
+    looked_at = []
+
+    def coil_field(signal, brain, used, spacing, **numbers):
+        looked_at.append(used)
+        return np.ones_like(signal)
+
+    monkeypatch.setattr("bundle.postprocessing.second_pass.coil_field", coil_field)
+    brain = (scan()[0, 0] > BACKGROUND).numpy()
+    square = np.zeros_like(brain)
+    square[24:34, 14:26] = True
+    # the score of the volume, 2 / 1.1, counts
+    for lowest, seen in ((1.8, brain & ~square), (1.9, brain)):
+        searched("two_pass", lowest=lowest)
+        assert (looked_at[-1] == seen).all()
+    assert (brain & square).sum() > 1000
 
 
 def test_a_weak_field_is_left_alone():
