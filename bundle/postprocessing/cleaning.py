@@ -57,7 +57,7 @@ def without_small(mask: np.ndarray, share: float, whole_size: float = 0.0) -> np
 
     def large(_: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         largest = sizes.max()
-        return sizes >= share * largest * min(1.0, largest / whole_size if whole_size else 1.0)
+        return sizes >= share * largest * (largest / max(largest, whole_size, 1))
 
     return _chosen(mask, large)
 
