@@ -32,9 +32,10 @@ def _chosen(mask: np.ndarray, choose: Callable[[np.ndarray, np.ndarray], np.ndar
         mask: bool, three axes.
         choose: from the component of each marked voxel and the sizes of all components to which of them stay.
     """
-    labels, number = ndimage.label(mask, np.ones((3, 3, 3)))
     # most voxels are in no mask
-    marked = labels[mask]
+    box = around(mask)
+    labels, number = ndimage.label(mask[box], np.ones((3, 3, 3)))
+    marked = labels[mask[box]]
     kept = np.zeros_like(mask)
     kept[mask] = choose(marked, np.bincount(marked, minlength=number + 1))[marked]
     return kept

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 from scipy import ndimage
 from scipy.stats import spearmanr
 
+from bundle.preprocessing.box import box_of
 from bundle.preprocessing.brain_mask import SKULL_ON
 
 # what each modality may look like: of T2 the fluid may be cut off with the skull; diffusion images are not judged
@@ -62,7 +63,9 @@ def appearance(
     """
     steps = [max(1, round(_COARSE_MM / mm)) for mm in spacing]
     every = tuple(slice(None, None, step) for step in steps)
-    image, brain = np.pad(image[every], 1), np.pad(brain[every], 1)
+    image, brain = image[every], brain[every]
+    box = box_of(brain)
+    image, brain = np.pad(image[box], 1), np.pad(brain[box], 1)
     inside = ndimage.binary_fill_holes(brain)
     depth = ndimage.distance_transform_edt(inside, sampling=[mm * step for mm, step in zip(spacing, steps)])
     low, median, high = np.percentile(image[brain], [25, 50, 75])
