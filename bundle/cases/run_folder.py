@@ -98,6 +98,7 @@ class RunFolder:
         shard: "3/10" for the third of ten shares of the scans, each of which is a run of its own, on any computer; the
             folder is shared by them. Empty for all scans.
         finished: kinds of files of :py:class:`CaseFolder` that a finished case has.
+        computed: how the networks are computed, which is told and shapes no result but by rounding; plain values.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class RunFolder:
         overwrite: bool = False,
         shard: str = "",
         finished: Sequence[str] = ("page",),
+        computed: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(absolute(output_dir))
         self.weights = Path(absolute(weights))
@@ -115,6 +117,7 @@ class RunFolder:
         self.overwrite = overwrite
         self.shard = shard
         self.finished = finished
+        self.computed = dict(computed or {})
         self.entries: dict[str, dict[str, Any]] = {}
         self.failures: list[Failure] = []
         self.passed_over: list[str] = []
@@ -263,9 +266,16 @@ class RunFolder:
         return made_from["scan"] == _scan(entry) or made_from.get("files") == _hashes(entry)
 
     @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """Weights, settings and computer of the run, as they are written into the statistics of each case."""
+        weights = {"file": self.weights.name, "sha256": sha256(self.weights)}
+        return json.loads(json.dumps({"weights": weights, "settings": self.settings, **self.computed}, default=str))
+
+    @cached_property
     def made_by(self) -> str:
         """A name for weights, settings and version: another one, and the results may be others."""
-        return sha256_of({"weights": sha256(self.weights), "settings": self.settings, "version": __version__})
+        weights = self.made_with["weights"]["sha256"]
+        return sha256_of({"weights": weights, "settings": self.settings, "version": __version__})
 
     def made_from(self, case: str) -> dict[str, Any]:
         """Which scan the result of a case is of and what else it depends on, as it is written into its statistics."""

@@ -62,7 +62,11 @@ class SaveCased(SaveImaged):
             return self.to_scan({self.image_key: image, key: volume})[key]
 
         volumes = ((name, in_scan(key), dtype) for key, name, dtype in keys)
-        statistics = {**d["statistics"], "made_from": self.run_folder.made_from(d["case"])}
+        statistics = {
+            **d["statistics"],
+            "made_with": self.run_folder.made_with,
+            "made_from": self.run_folder.made_from(d["case"]),
+        }
         case, header = self.run_folder.case(d["case"]), image.meta.get(HEADER) or {}
         self.run_folder.later(d["case"], lambda: case.write_results(volumes, statistics, header))
         return d

@@ -7,6 +7,7 @@ from bundle.model.checkpoint import ModelLoader
 from bundle.model.contrast import CONTRASTS, lesion_contrast, reconstruction_error
 from bundle.model.crop import brain_window
 from bundle.model.frequency import high_frequency
+from bundle.model.inference_network import number_format
 from bundle.model.inferer import IterativeMaskInferer
 from bundle.model.lesion_score import SCORES, lesion_intensity, robust_intensity, score_kind
 from bundle.model.network import ReconstructionUNet, ResidualBlock, SelfAttention
@@ -35,6 +36,7 @@ __all__ = [
     "high_frequency",
     "lesion_contrast",
     "lesion_intensity",
+    "number_format",
     "read_card",
     "reconstruction_error",
     "robust_intensity",

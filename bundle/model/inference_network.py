@@ -40,6 +40,18 @@ def cpu_dtype(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
+def number_format(device: torch.device, amp: bool, cpu_precision: str) -> str:
+    """The number format in which a run computes its networks: "float32" or "bfloat16".
+
+    Args:
+        device: that computes them.
+        amp: whether it does so in half precision.
+        cpu_precision: of a CPU, see :py:func:`cpu_dtype`.
+    """
+    dtype = cpu_dtype(cpu_precision) if device.type == "cpu" else torch.float32
+    return str(torch.bfloat16 if amp else dtype).removeprefix("torch.")
+
+
 def _scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
     """What a BatchNorm does in evaluation: per channel, a factor and a summand."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
