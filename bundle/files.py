@@ -59,16 +59,12 @@ def save_whole(image: Any, path: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of what is in a file, or in the files of a folder.
+    """The SHA-256 of what is in a file.
 
     Raises:
         OSError: when it cannot be read.
     """
-    path = Path(path)
-    if path.is_dir():
-        parts = [f"{file.name} {sha256(file)}" for file in sorted(path.iterdir()) if file.is_file()]
-        return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -80,13 +76,6 @@ def sha256_by_name(paths: Mapping[str, str]) -> dict[str, str]:
 def sha256_of(known: Any) -> str:
     """The SHA-256 of plain values, whatever the order of the keys."""
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def stamps(path: str | Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of the last change (ns) of a file, or of the files of a folder; empty where there is none."""
-    path = Path(path)
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -123,7 +123,7 @@ def test_contrasts_are_segmented_and_reviewed_together(patients, judged, tmp_pat
     assert found == pytest.approx(float(flair["threshold"]))
     assert a.statistics()["others"]["t1"].endswith("a_t1.nii.gz") and "others" not in b.statistics()
     assert TOGETHER_NOTE in a.statistics()["warnings"] and TOGETHER_NOTE not in b.statistics()["warnings"]
-    assert a.others()["t1"].shape == np.asarray(a.scan()[0]).shape
+    assert a.others(a.scan())["t1"].shape == np.asarray(a.scan()[0]).shape
     page = a.file("page").read_text()
     assert 'alt="t1, slice' in page and "a_t1.nii.gz" in page and 'alt="t1' not in b.file("page").read_text()
     # a scan of which there is one contrast has the mask that it has alone

@@ -130,8 +130,15 @@ def test_datalists_are_merged(tmp_path):
     merged = json.loads((tmp_path / "all.json").read_text())
     first = {"image": str(tmp_path / "a" / "x.nii"), "age": 3}
     assert merged == {"training": [first, {"image": "/y.nii", "label": str(tmp_path / "l.nii")}], "test": []}
-    with pytest.raises(InputError, match="not a datalist"):
-        merge_datalists(str(tmp_path / "all.json"), [str(tmp_path / "two.json"), str(tmp_path / "missing.json")])
+    (tmp_path / "list.json").write_text("[]")
+    for other, said in (("missing.json", "no such file"), ("list.json", "not a datalist")):
+        with pytest.raises(InputError, match=said):
+            merge_datalists(str(tmp_path / "all.json"), [str(tmp_path / "two.json"), str(tmp_path / other)])
+    # beside the link, not beside what it leads to
+    (tmp_path / "link.json").symlink_to(tmp_path / "a" / "one.json")
+    merge_datalists(str(tmp_path / "linked.json"), [str(tmp_path / "two.json"), str(tmp_path / "link.json")])
+    linked = json.loads((tmp_path / "linked.json").read_text())
+    assert linked["training"][1]["image"] == str(tmp_path / "x.nii")
     with pytest.raises(InputError, match="first the datalist to write"):
         merge_datalists(str(tmp_path / "two.json"), [str(tmp_path / "all.json")])
     assert json.loads((tmp_path / "two.json").read_text())["training"] == [{"image": "/y.nii", "label": "l.nii"}]

@@ -206,7 +206,8 @@ def test_inference_of_a_folder_with_brain_masks_from_a_datalist(trained, tmp_pat
         statistics = json.loads((case / f"{case.name}_statistics.json").read_text())
         assert statistics["warnings"] == [SMALL_BRAIN] and statistics["brain_mask"] == str(given)
         # its pictures and tables count the given brain too
-        assert np.array_equal(CaseFolder(case).brain(np.asarray(CaseFolder(case).scan()[0])), brain)
+        case = CaseFolder(case)
+        assert np.array_equal(case.brain(np.asarray(case.scan()[0]), case.found_brain()), brain)
 
 
 def test_inference_of_a_dicom_series(trained, tmp_path):

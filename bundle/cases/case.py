@@ -127,17 +127,13 @@ class CaseFolder:
         statistics = self.statistics()
         return read_oriented(statistics["image"], statistics.get("series", ""))
 
-    def others(self) -> dict[str, np.ndarray]:
+    def others(self, scan: MetaTensor) -> dict[str, np.ndarray]:
         """Further contrasts that the run used, by the word of ``--modality``, on the grid of :py:meth:`scan`."""
-        paths = self.statistics().get("others")
-        if not paths:
-            return {}
-        scan = self.scan()
+        paths = self.statistics().get("others") or {}
         return {name: np.asarray(on_grid_of(read_volume(path), scan)[0]) for name, path in paths.items()}
 
-    def brain(self, scan: np.ndarray) -> np.ndarray:
-        """Where the brain is (bool), ``scan`` being the voxels of :py:meth:`scan`."""
-        found = self.found_brain()
+    def brain(self, scan: np.ndarray, found: np.ndarray | None) -> np.ndarray:
+        """Where the brain is (bool), by the voxels of :py:meth:`scan` and by :py:meth:`found_brain`."""
         return oriented_brain(self.statistics(), scan) if found is None else found
 
     def found_brain(self) -> np.ndarray | None:

@@ -21,6 +21,7 @@ from bundle.cases.case import CaseFolder
 from bundle.cases.in_the_background import Background
 from bundle.data.bids import DESCRIPTION, derivatives_description
 from bundle.data.datalists import PATHS
+from bundle.data.scan_files import scan_sha256
 from bundle.errors import InputError, input_error
 from bundle.files import absolute, only_user, sha256, sha256_of, writable_folder, write_whole
 
@@ -73,10 +74,10 @@ def _scan(entry: Mapping[str, Any]) -> list[str]:
 def _hashes(entry: Mapping[str, Any]) -> dict[str, str] | None:
     """What is in the files of a case; None where one of them cannot be read."""
     try:
-        hashes = {key: sha256(entry[key]) for key in PATHS if entry.get(key)}
-        hashes |= {name: sha256(path) for name, path in entry.get("others", {}).items()}
+        hashes = {key: scan_sha256(entry[key]) for key in PATHS if entry.get(key)}
+        hashes |= {name: scan_sha256(path) for name, path in entry.get("others", {}).items()}
         return {**hashes, "series": entry["series"]} if entry.get("series") else hashes
-    except (OSError, TypeError):
+    except (InputError, OSError, TypeError):
         return None
 
 
@@ -127,7 +128,10 @@ class RunFolder:
 
     def case(self, name: str) -> CaseFolder:
         """The folder of a case; of a study in BIDS it lies where the study has the scan."""
-        return CaseFolder(self.path / self.entries.get(name, {}).get("subfolder", "") / name)
+        return self._folder(name, self.entries.get(name, {}))
+
+    def _folder(self, name: str, entry: Mapping[str, Any]) -> CaseFolder:
+        return CaseFolder(self.path / entry.get("subfolder", "") / name)
 
     def file(self, name: str) -> Path:
         """Where a file of the whole run lies, ``name`` being ``REPORT``, ``TABLE`` or ``ERRORS``."""
@@ -245,13 +249,14 @@ class RunFolder:
         with_folders = ("_".join([*parents[-depth:], wish]) for depth in range(1, len(parents) + 1))
         names = (*map(_shortened, with_folders), *(f"{wish}_{number}" for number in range(2, len(taken) + 100)))
         name = next(name for name in names if name not in taken and self._is_free(name, entry))
-        what = "holds the results of another scan" if (self.path / wish).is_dir() else "is a file"
-        logger.warning(f"{self.path / wish} {what}; the results of {entry['image']} go to {name}.")
+        path = self._folder(wish, entry).path
+        what = "holds the results of another scan" if path.is_dir() else "is a file"
+        logger.warning(f"{path} {what}; the results of {entry['image']} go to {name}.")
         return name
 
     def _is_free(self, name: str, entry: Mapping[str, Any]) -> bool:
         """Whether there is no such file, and a folder holds no result or one of that very scan, under any path."""
-        case = CaseFolder(self.path / entry.get("subfolder", "") / name)
+        case = self._folder(name, entry)
         if case.path.exists() and not case.path.is_dir():
             return False
         if not case.has("statistics"):
@@ -263,7 +268,10 @@ class RunFolder:
         if not isinstance(earlier, dict) or "image" not in earlier:
             return False
         made_from = earlier.get("made_from", {"scan": _scan(earlier)})
-        return made_from["scan"] == _scan(entry) or made_from.get("files") == _hashes(entry)
+        if made_from["scan"] == _scan(entry):
+            return True
+        files = _hashes(entry)
+        return files is not None and made_from.get("files") == files
 
     @cached_property
     def made_with(self) -> dict[str, Any]:
@@ -307,6 +315,8 @@ class RunFolder:
     def failed(self, case: str, error: Exception) -> None:
         """Note that a case cannot be finished, and take away what an earlier run has left of it.
 
+        Where its scan cannot be read at all, as on a share that is away for a while, an earlier result stays.
+
         What was given to :py:meth:`later` is done before, so that no files of the case are written meanwhile.
         """
         self.wait()
@@ -325,7 +335,7 @@ class RunFolder:
                         log.write(f"{OWN[ERRORS]}2\n\n")
                     log.write(f"{image}\n{''.join(traceback.format_exception(error))}\n")
             # pictures may have failed after the results of this run were written
-            if not self.has_result(case):
+            if self.made_from(case)["files"] is not None and not self.has_result(case):
                 self.case(case).clear()
         except (OSError, InputError) as fault:
             sentence += f" Nor can files be changed there: {fault}"

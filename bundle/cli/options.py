@@ -113,7 +113,7 @@ OPTIONS = {
         "take the coil's brightness out: not, at once (harms large lesions), or after a first search for lesions",
     ),
     "stop_ratio": Option(Number(0, 1), "the refinement stops when the mask shrinks by less than this share"),
-    "max_iterations": Option(Whole(1), "most iterations of the refinement"),
+    "max_iterations": Option(Whole(1, 255), "most iterations of the refinement"),
     "smallest_share": Option(Number(0, 1), "components below this share of the largest are removed"),
     "share_ml": Option(Number(above=0), "millilitres of the largest from which that share is asked; below it less is"),
     "lowest_peak": Option(Number(0), "a lesion stays when its highest score reaches this"),

@@ -50,7 +50,7 @@ def label(modality: str | None, ckpt_path: str | None, config: tuple[str, ...], 
 @option("--port", type=Whole(0, 65535), default="0", help="Port to listen on; 0 is any that is free.")
 @option("--keep", type=Whole(1), default="3", help="Scans kept ready for clicks; each takes some hundred megabytes.")
 @option("--browser/--no-browser", default=True, help="Open the page in a browser.")
-@option("--modality", type=OPTIONS["modality"].type, default="flair", help="MRI contrast, as the run had it.")
+@option("--modality", type=OPTIONS["modality"].type, help="MRI contrast; by default that of the run.")
 @option("--ckpt_path", type=OPTIONS["ckpt_path"].type, help="Weights, as the run had them.")
 @option("--device", type=OPTIONS["device"].type, help=OPTIONS["device"].help)
 @option("--config", multiple=True, metavar="NAME", help="A config that the run was made with. Can be repeated.")

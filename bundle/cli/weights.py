@@ -21,9 +21,9 @@ _WEIGHTS = Existing("the weights, a .pt file", file=True)
 @click.command(cls=Command, context_settings=CONTEXT)
 @argument("output", type=Text())
 @option("--format", "kind", type=Word(("torchscript", "onnx")), default="torchscript", help="Kind of file.")
-@option("--ckpt_path", type=_WEIGHTS, default=str(ROOT / "models" / "model.pt"), show_default="the weights that ship")
+@option("--ckpt_path", type=_WEIGHTS, help="The weights; those of the configs by default.")
 @option("--config", "overlays", multiple=True, metavar="NAME", help="Lay another config over, as for segment.")
-def export(output: str, kind: str, ckpt_path: str, overlays: tuple[str, ...]) -> None:
+def export(output: str, kind: str, ckpt_path: str | None, overlays: tuple[str, ...]) -> None:
     """Write the networks as files for other programs.
 
     TorchScript: OUTPUT is one file (.ts), of the whole algorithm. It takes a preprocessed volume and gives the lesion
@@ -46,14 +46,15 @@ def export(output: str, kind: str, ckpt_path: str, overlays: tuple[str, ...]) ->
     files = [str(config_path(name)) for name in ("inference", *overlays)]
 
     from bundle.cli.notices import silence_loggers
-    from bundle.model.exporting import export_onnx, export_torchscript
+    from bundle.model.exporting import export_onnx, export_torchscript, loaded
 
     # among them the name of a file that is there for a moment
     silence_loggers()
+    model = loaded(files, str(ROOT), ckpt_path)
     if kind == "onnx":
-        print(export_onnx(files, ckpt_path, output, limit=ONNX_LIMIT))
+        print(export_onnx(model, output, limit=ONNX_LIMIT))
     else:
-        print(export_torchscript(files, str(ROOT), ckpt_path, output))
+        print(export_torchscript(model, files, str(ROOT), output))
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

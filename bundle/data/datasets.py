@@ -16,16 +16,26 @@ from monai.utils import convert_to_tensor
 from torch.utils.serialization import config
 from tqdm import tqdm
 
+from bundle import __version__
 from bundle.data.datalists import PATHS
+from bundle.data.scan_files import stamps
 from bundle.errors import InputError, input_error
-from bundle.files import absolute, sha256_of, stamps
+from bundle.files import absolute, sha256_of
 
 logger = logging.getLogger(__name__)
 
 
 def _stamped_hash(entry: Mapping[str, Any]) -> bytes:
-    """A name for a volume that changes when one of its files does."""
-    return pickle_hashing({key: [str(v), stamps(v)] if key in PATHS else v for key, v in entry.items()})
+    """A name for a volume that changes when one of its files does, or the version of this code."""
+    known = {key: [str(v), stamps(v)] if key in PATHS else v for key, v in entry.items()}
+    return pickle_hashing({**known, "version": __version__})
+
+
+def _settings_hash(transforms: Sequence[Any]) -> bytes:
+    """A name for transforms by their settings, on whatever device they work."""
+    return pickle_hashing(
+        [(type(one).__qualname__, {k: v for k, v in vars(one).items() if k != "device"}) for one in transforms]
+    )
 
 
 def ready_for_threads(part: Any) -> None:
@@ -109,7 +119,7 @@ class SliceDataset(Dataset):
         if cache_dir:
             # by its files and by the settings of the transforms
             volumes = PersistentDataset(
-                entries, to_slices, absolute(cache_dir), _stamped_hash, hash_transform=pickle_hashing
+                entries, to_slices, absolute(cache_dir), _stamped_hash, hash_transform=_settings_hash
             )
 
         def load(index: int) -> dict[str, torch.Tensor] | InputError:

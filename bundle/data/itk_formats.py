@@ -31,6 +31,9 @@ _NRRD_BYTES = {
 # ends of the header are looked for in so many bytes
 _LONGEST_HEADER = 1 << 20
 
+# bytes by which a format is known
+_BEGINNING = 2048
+
 
 def _fields(text: str, separator: str) -> dict[str, str]:
     """``key separator value`` of each line of a header."""
@@ -154,6 +157,27 @@ def itk_format(start: bytes) -> str | None:
         return "NRRD"
     text = start.decode("latin-1").lower()
     return "MetaImage" if "ndims" in text and ("=" in text) else None
+
+
+# where a header says in which file the voxels are
+_NAMED = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+def named_voxels(path: Path) -> Path | None:
+    """The file with the voxels, where this one is a NRRD or MetaImage header that names another.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(_BEGINNING)
+        if itk_format(start) is None:
+            return None
+        start += file.read(_LONGEST_HEADER)
+    # the header of NRRD ends with an empty line, that of MetaImage with this one
+    named = _NAMED.search(re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0])
+    source = named[1].decode("latin-1") if named else "LOCAL"
+    return None if source.upper() == "LOCAL" else path.parent / source
 
 
 def world_affine(spacing: np.ndarray, direction: np.ndarray, origin: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.data.datalists import absolute_paths, images_of
+from bundle.data.datalists import absolute_paths, images_of, read_splits
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -32,14 +32,17 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
         raise InputError(f"{output}: one of the datalists to merge; give the path of another file to write first.")
     merged: dict[str, list[dict]] = {}
     for datalist in datalists:
-        path = Path(datalist)
+        # beside a link, as all that read a datalist take it
+        folder = Path(datalist).absolute().parent
+        splits = read_splits(datalist)
         try:
-            splits = json.loads(path.read_text())
             for split, entries in splits.items():
                 merged.setdefault(split, [])
-                merged[split] += [{**entry, **absolute_paths(entry, path.resolve().parent)} for entry in entries]
-        except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
-            raise InputError(f"{datalist}: not a datalist that can be read ({error}); give its path.") from error
+                merged[split] += [{**entry, **absolute_paths(entry, folder)} for entry in entries]
+        except (AttributeError, TypeError, KeyError) as error:
+            raise InputError(f"{datalist}: not a datalist ({error}); give the path of one.") from error
+        if not splits:
+            raise InputError(f"{datalist}: not a datalist (it holds no split); give the path of one.")
     split_of: dict[Path, str] = {}
     for split, entries in merged.items():
         for entry in entries:

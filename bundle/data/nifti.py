@@ -50,6 +50,10 @@ def header_class(start: bytes) -> type[nib.AnalyzeHeader] | None:
     return {b"n+1": nib.Nifti1Header, b"ni1": nib.nifti1.Nifti1PairHeader}.get(magic, nib.AnalyzeHeader)
 
 
+# endings of the two files of a pair: header and voxels
+PAIR = (".hdr", ".img")
+
+
 def other_half(path: Path, endings: tuple[str, str]) -> Path:
     """The file of a pair that has another ending (in upper or lower case, packed or not).
 
@@ -145,7 +149,7 @@ def read_nifti(path: Path, kind: type[nib.AnalyzeHeader], role: str) -> Scan:
         InputError: when the file is cut short or damaged, is no 3D volume of real numbers, or its pair is missing.
     """
     single = kind in (nib.Nifti1Header, nib.Nifti2Header)
-    data_path = path if single else other_half(path, (".hdr", ".img"))
+    data_path = path if single else other_half(path, PAIR)
     with open_unpacked(path) as file:
         header = kind.from_fileobj(file, check=False)
     sizes = np.array(header["pixdim"][1:4], dtype=float)

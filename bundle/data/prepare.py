@@ -6,15 +6,18 @@ from __future__ import annotations
 import csv
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from bundle.data.datalists import PATHS
 from bundle.data.layouts import LAYOUTS, find_cases
+from bundle.data.scan_files import stamps
 from bundle.data.volumes import check_label, check_same_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import write_whole
@@ -36,31 +39,40 @@ def _examine(root: Path, case: dict[str, str]) -> dict[str, Any]:
 
 def _examined(root: Path, cases: Sequence[dict[str, str]], notes: Path, workers: int) -> tuple[list[dict], list[str]]:
     """Examine all cases, those first met in this call; each is noted at once, so an interrupted call loses nothing."""
-    known = {}
+
+    def key(case: Mapping[str, str]) -> str:
+        """The files of a case, as they are now."""
+        return json.dumps([[str(root / case[name]), stamps(root / case[name])] for name in PATHS if name in case])
+
+    known: dict[str, dict[str, Any]] = {}
     if notes.exists():
         for line in notes.read_text().splitlines():
-            try:
-                done = json.loads(line)
-            except ValueError:  # cut short by an interruption
-                continue
-            known[done["image"], done.get("label")] = done
-    missing = [case for case in cases if (case["image"], case.get("label")) not in known]
+            # the last one may be cut short by an interruption
+            with suppress(ValueError):
+                known |= json.loads(line)
+    keys = {key(case): case for case in cases}
+    missing = {name: case for name, case in keys.items() if name not in known}
     faults = []
     notes.parent.mkdir(parents=True, exist_ok=True)
     with notes.open("a") as file, ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(_examine, root, case): case for case in missing}
+        futures = {pool.submit(_examine, root, case): name for name, case in missing.items()}
         for future in tqdm(as_completed(futures), "Examining", len(futures), unit="case"):
             try:
                 done = future.result()
             except InputError as error:
                 faults.append(str(error))
                 continue
-            known[done["image"], done.get("label")] = done
-            file.write(json.dumps(done) + "\n")
+            known[futures[future]] = done
+            file.write(json.dumps({futures[future]: done}) + "\n")
             file.flush()
     # whom a scan is of is what this call says
-    found = [{**known[key], **case} for case in cases if (key := (case["image"], case.get("label"))) in known]
+    found = [{**known[name], **case} for name, case in keys.items() if name in known]
     return found, sorted(faults)
+
+
+def held_out(part: float, number: int) -> int:
+    """How many of a number are meant by ``part``: so many, or below 1 a share, which is one at least."""
+    return round(part if part >= 1 else part * number) or int(part > 0)
 
 
 def _split_of_patients(
@@ -77,7 +89,7 @@ def _split_of_patients(
             return {row["patient"]: _CSV_SPLITS[row["split"]] for row in rows if row["split"] in _CSV_SPLITS}
     shuffled = sorted(set(patients))
     random.Random(seed).shuffle(shuffled)
-    held = [round(part if part >= 1 else part * len(shuffled)) or int(part > 0) for part in (validation, float(test))]
+    held = [held_out(part, len(shuffled)) for part in (validation, float(test))]
     if sum(held) >= len(shuffled):
         raise InputError(
             f"{root}: {len(shuffled)} patients cannot give {held[0]} for validation and {held[1]} for test and leave "

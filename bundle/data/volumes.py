@@ -18,7 +18,7 @@ from monai.utils import SpaceKeys
 from bundle.data.dicom import read_dicom
 from bundle.data.dicom_series import FIRST_TAGS
 from bundle.data.itk_formats import itk_format, read_by_itk
-from bundle.data.nifti import header_class, open_unpacked, other_half, read_nifti
+from bundle.data.nifti import PAIR, header_class, open_unpacked, other_half, read_nifti
 from bundle.data.scan import UNORIENTED, Scan, unreadable
 from bundle.errors import InputError
 
@@ -63,8 +63,8 @@ def _read(path: Path, role: str, series: str) -> Scan:
     if (name := itk_format(start)) is not None:
         return read_by_itk(path, name)
     # the file with the voxels of a pair begins with voxels
-    if path.name.lower().removesuffix(".gz").endswith(".img"):
-        header = other_half(path, (".img", ".hdr"))
+    if path.name.lower().removesuffix(".gz").endswith(PAIR[1]):
+        header = other_half(path, PAIR[::-1])
         return _read(header, role, series)
     if start[:2] in FIRST_TAGS:
         return read_dicom(path)

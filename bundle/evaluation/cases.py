@@ -69,7 +69,7 @@ def read_cases(folder: str) -> list[Case]:
             Case(
                 name=case.name,
                 image=image,
-                brain=case.brain(image),
+                brain=case.brain(image, case.found_brain()),
                 label=label,
                 mask=case.volume("mask") > 0,
                 error=case.volume("error"),

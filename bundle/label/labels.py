@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,7 +81,7 @@ class CheckedLabels:
         if label and stored.is_file():
             folder = Path(self._datastore_path) / EARLIER / tag  # type: ignore[attr-defined]
             folder.mkdir(parents=True, exist_ok=True)
-            moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             kept = shutil.copy2(stored, folder / f"{label_id}_{moment}{ending}")
             return Path(kept).name
         return ""
@@ -119,7 +119,7 @@ class CheckedLabels:
                 stored = super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
                 self._note(
                     {
-                        "when": datetime.now(timezone.utc).isoformat(),
+                        "when": datetime.now(UTC).isoformat(),
                         "who": label_info.get("user") or label_info.get("client_id") or "",
                         **{"image": image_id, "tag": label_tag, "sha256": sha256(checked), "replaces": kept},
                         **{"bundle": __version__, **self.about(str(image))},

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.cli.bundle_files import ROOT, top_level
+from monai.bundle import ConfigParser
+
+from bundle.cli.bundle_files import ROOT, config_path
 from bundle.errors import InputError
 from bundle.files import sha256
 
@@ -19,10 +21,10 @@ def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, An
     Raises:
         InputError: when there are no such weights.
     """
-    keys = top_level(("inference", "interaction", *config)) | dict(options)
-    path = Path(keys["ckpt_path"])
-    if str(keys["ckpt_path"]).startswith("$"):
-        path = ROOT / "models" / keys["shipped_weights"][keys["modality"]]
+    keys = ConfigParser()
+    keys.read_config([str(config_path(name)) for name in ("inference", "interaction", *config)])
+    keys.update({"bundle_root": str(ROOT), **options})
+    path = Path(keys.get_parsed_content("ckpt_path"))
     try:
         weights = {"file": path.name, "sha256": sha256(path)}
     except OSError as error:

@@ -13,8 +13,8 @@ import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.transform.writer import Writer
 
+from bundle.data.scan_files import stamps
 from bundle.errors import InputError
-from bundle.files import stamps
 from bundle.interaction import Answer, Prompts, ScanState, answer, prepare_scan
 from bundle.label.scribbles import prompts_of_points, prompts_of_scribbles
 from bundle.label.served_bundle import NAME

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,12 +32,17 @@ def read_card(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return json.loads(bytes(state[CARD].tolist()).decode()) if CARD in state else {}
 
 
-def weights_note(path: str) -> str:
-    """What every reader of a mask has to know of the weights that made it: the ``note`` on their card, or nothing.
+def card_of(path: str) -> dict[str, Any]:
+    """The card of a file with weights.
 
     A file that is no checkpoint has none; :py:class:`bundle.model.checkpoint.ModelLoader` says what is wrong with it.
     """
     try:
-        return str(read_card(torch.load(path, map_location="cpu", weights_only=True)).get("note", ""))
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, AttributeError, pickle.UnpicklingError):
-        return ""
+        return dict(read_card(torch.load(path, map_location="cpu", weights_only=True)))
+    except Exception:
+        return {}
+
+
+def weights_note(path: str) -> str:
+    """What every reader of a mask has to know of the weights that made it: the ``note`` on their card, or nothing."""
+    return str(card_of(path).get("note", ""))

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser, ckpt_export
 from monai.utils import optional_import
 from torch import nn
 
 from bundle.errors import InputError
 from bundle.files import write_whole
-from bundle.model.card import read_card
+from bundle.model.card import card_of
+from bundle.model.checkpoint import ModelLoader
+from bundle.model.refinement import IterMaskNet
 
 onnx, has_onnx = optional_import("onnx")
 onnxruntime, has_onnxruntime = optional_import("onnxruntime")
@@ -23,28 +26,49 @@ onnxruntime, has_onnxruntime = optional_import("onnxruntime")
 OPSET = 18
 
 
-def export_torchscript(configs: Sequence[str], root: str, weights: str, target: str) -> str:
-    """Write the networks of configs as TorchScript, with MONAI's own export.
+def loaded(configs: Sequence[str], root: str, weights: str | None) -> IterMaskNet:
+    """The model of configs with its weights.
 
     Args:
-        configs: paths of the configs that define them.
+        configs: paths of the configs that define it.
         root: of the bundle.
-        weights: a checkpoint of these networks; the modality on its card, where it has one, goes before the configs'.
+        weights: a checkpoint, whose modality goes before that of the configs; the one of the configs when None.
+
+    Raises:
+        InputError: when the file is no checkpoint of this model.
+    """
+    parser = ConfigParser()
+    parser.read_config(list(configs))
+    parser["bundle_root"] = root
+    weights = weights or str(parser.get_parsed_content("ckpt_path"))
+    parser["modality"] = card_of(weights).get("modality", parser["modality"])
+    model = parser.get_parsed_content("network_def").eval()
+    ModelLoader(weights, model, calibrated=False)(Engine(lambda *_: None))
+    return model
+
+
+def export_torchscript(model: IterMaskNet, configs: Sequence[str], root: str, target: str) -> str:
+    """Write a model as TorchScript, with MONAI's own export.
+
+    Args:
+        model: of :py:func:`loaded`.
+        configs: paths of the configs that define it.
+        root: of the bundle.
         target: file to write (.ts).
 
     Returns:
         str: what was written.
     """
-    card = read_card(torch.load(weights, map_location="cpu", weights_only=True))
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "model.ts"
+        whole, weights = Path(folder) / "model.ts", Path(folder) / "model.pt"
+        torch.save(model.state_dict(), weights)
         ckpt_export(
             "network_def",
             filepath=str(whole),
-            ckpt_file=weights,
+            ckpt_file=str(weights),
             meta_file=str(Path(root) / "configs" / "metadata.json"),
             config_file=list(configs),
-            **{name: card[name] for name in ("modality",) if name in card},
+            modality=model.card["modality"],
         )
         write_whole(Path(target), whole.read_bytes())
     return f"{target}: {Path(target).stat().st_size / 1e6:.1f} MB"
@@ -74,15 +98,14 @@ def _write_onnx(network: nn.Module, channels: int, target: Path) -> float:
     return float((here - there).abs().max() / here.abs().max().clamp(min=1))
 
 
-def export_onnx(configs: Sequence[str], weights: str, folder: str, limit: float) -> str:
-    """Write each network of configs as ONNX, float32: ``initial.onnx``, ``refiner.onnx``, and ``judge.onnx``.
+def export_onnx(model: IterMaskNet, folder: str, limit: float) -> str:
+    """Write each network of a model as ONNX, float32: ``initial.onnx``, ``refiner.onnx``, and ``judge.onnx``.
 
     Each takes images N x channels x height x width, the sides divisible as the levels of the networks need it: see
     :py:class:`bundle.model.refinement.IterMaskNet` for what goes in.
 
     Args:
-        configs: paths of the configs that define them.
-        weights: a checkpoint of these networks; the modality on its card, where it has one, goes before the configs'.
+        model: of :py:func:`loaded`.
         folder: for the files.
         limit: largest difference from the network itself, as a share of its largest value, at least of 1.
 
@@ -94,12 +117,6 @@ def export_onnx(configs: Sequence[str], weights: str, folder: str, limit: float)
     """
     if not (has_onnx and has_onnxruntime):
         raise InputError("onnx and onnxruntime are not installed; pip install 'itermask2[onnx]' installs them.")
-    parser = ConfigParser()
-    parser.read_config(list(configs))
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    parser["modality"] = read_card(state).get("modality", parser["modality"])
-    model = parser.get_parsed_content("network_def").eval()
-    model.load_state_dict(state, strict=model.judge is not None)
     written = []
     for name, channels in (("initial", 1), ("refiner", 2), ("judge", 2)):
         network = getattr(model, name)

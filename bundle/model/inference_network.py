@@ -40,7 +40,7 @@ def cpu_dtype(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
-def number_format(device: torch.device, amp: bool, cpu_precision: str) -> str:
+def number_format(device: torch.device | str, amp: bool, cpu_precision: str) -> str:
     """The number format in which a run computes its networks: "float32" or "bfloat16".
 
     Args:
@@ -48,7 +48,7 @@ def number_format(device: torch.device, amp: bool, cpu_precision: str) -> str:
         amp: whether it does so in half precision.
         cpu_precision: of a CPU, see :py:func:`cpu_dtype`.
     """
-    dtype = cpu_dtype(cpu_precision) if device.type == "cpu" else torch.float32
+    dtype = cpu_dtype(cpu_precision) if torch.device(device).type == "cpu" else torch.float32
     return str(torch.bfloat16 if amp else dtype).removeprefix("torch.")
 
 

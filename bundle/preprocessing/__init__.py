@@ -1,6 +1,7 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
 """From a scan to what the networks see."""
 
+from bundle.preprocessing.brain_extraction import can_extract_brains
 from bundle.preprocessing.brain_mask import BrainMaskd
 from bundle.preprocessing.intensities import BACKGROUND, ClearBackgroundd, NormalizeBrainIntensityd
 from bundle.preprocessing.lesion_free_slices import LesionFreeSlicesd
@@ -17,4 +18,5 @@ __all__ = [
     "LesionFreeSlicesd",
     "NormalizeBrainIntensityd",
     "OtherContrastsd",
+    "can_extract_brains",
 ]

@@ -32,7 +32,7 @@ def can_extract_brains() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-def _found(voxels: np.ndarray, spacing: list[float]) -> np.ndarray:
+def _found(voxels: np.ndarray, spacing: list[float], device: torch.device) -> np.ndarray:
     """HD-BET's mask of a head, slices first, in a thread of its own.
 
     Its instance normalisation of an empty background gives denormal numbers, which processors take minutes for. They
@@ -47,24 +47,26 @@ def _found(voxels: np.ndarray, spacing: list[float]) -> np.ndarray:
             voxels,
             spacing,
             mode="fast",
-            device=0 if torch.cuda.is_available() else "cpu",
+            # it takes the number of a GPU
+            device=(device.index or 0) if device.type == "cuda" else "cpu",
             do_tta=False,
             postprocess=True,
         )
     return found
 
 
-def extract_brain(image: MetaTensor) -> MetaTensor:
+def extract_brain(image: MetaTensor, device: torch.device) -> MetaTensor:
     """The brain mask of a head, by one of HD-BET's networks without test-time mirroring.
 
     Args:
         image: 1 x H x W x D, a head in T1 (with or without contrast agent), T2 or FLAIR, in any orientation.
+        device: that runs the network; any but a CUDA one is the CPU.
 
     Returns:
         MetaTensor: bool, the shape and place of ``image``.
 
     Raises:
-        InputError: when the package is not installed.
+        InputError: when the package is not installed, or finds no brain.
     """
     if not can_extract_brains():
         path = image.meta.get("filename_or_obj", "the image")
@@ -78,7 +80,7 @@ def extract_brain(image: MetaTensor) -> MetaTensor:
     voxels = turned[0].cpu().numpy().transpose(2, 1, 0)
     try:
         with _one_at_a_time, ThreadPoolExecutor(1) as alone:
-            found = alone.submit(_found, voxels, spacing[::-1]).result()
+            found = alone.submit(_found, voxels, spacing[::-1], device).result()
     except ValueError as error:
         # its postprocessing looks for the largest of no parts
         path = image.meta.get("filename_or_obj", "the image")

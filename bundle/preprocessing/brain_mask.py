@@ -85,6 +85,7 @@ class BrainMaskd(MapTransform):
         keys: of the image, loaded and channel first.
         skull_strip: "auto" to take the skull off what seems to be a head, "always", or "never".
         limits: of what is plausible, see :py:class:`bundle.preprocessing.plausibility.Limits`.
+        device: that takes the skull off.
         mask_key: where the mask goes (bool); a path found there is loaded in the place of ``image > 0``.
 
     The data gain ``mask_key``; where a skull was taken off the same as ``FOUND_BRAIN``; and ``warnings``, a string with
@@ -96,10 +97,17 @@ class BrainMaskd(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, limits: Mapping[str, Any], skull_strip: str, mask_key: str = "brain_mask"
+        self,
+        keys: KeysCollection,
+        limits: Mapping[str, Any],
+        skull_strip: str,
+        device: torch.device | str = "cpu",
+        mask_key: str = "brain_mask",
     ) -> None:
         super().__init__(keys)
         self.skull_strip = skull_strip
+        self.device = torch.device(device)
+        self.can_strip = can_extract_brains()
         self.limits = Limits(**limits)
         self.mask_key = mask_key
 
@@ -114,10 +122,10 @@ class BrainMaskd(MapTransform):
             seen = image > floor
             head = self._signs_of_a_head(image, seen) if given is None else ""
             strip = given is None and (
-                self.skull_strip == "always" or (self.skull_strip == "auto" and head and can_extract_brains())
+                self.skull_strip == "always" or (self.skull_strip == "auto" and head and self.can_strip)
             )
             if strip:
-                mask = extract_brain(image)
+                mask = extract_brain(image, self.device)
                 d[FOUND_BRAIN] = mask.to(torch.uint8)
                 said.append("The skull was taken off by HD-BET: look at the outline of the brain.")
             elif given is None:
@@ -142,7 +150,7 @@ class BrainMaskd(MapTransform):
             doubts = self._intensity_warnings(image, mask, given) + self._size_warnings(image, mask, given, path)
             mask.meta[SKULL_ON] = int(bool(head) and not strip)
             if mask.meta[SKULL_ON]:
-                remedy = "strip it" if can_extract_brains() else f"install the skull stripping ({HOW_TO_INSTALL})"
+                remedy = "strip it" if self.can_strip else f"install the skull stripping ({HOW_TO_INSTALL})"
                 doubts = [
                     f"THE SKULL SEEMS TO BE STILL ON: {head}. The result is not to be trusted; {remedy}, or give a "
                     "brain mask."

@@ -11,6 +11,8 @@ import torch
 from skimage.measure import block_reduce
 from torch.nn import functional as F
 
+from bundle.preprocessing.box import box_of
+
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
@@ -78,8 +80,7 @@ def coil_field(
     if not (used & brain).any():
         return np.ones(signal.shape, np.float32)
     factors = tuple(max(1, round(mm / size)) for size in spacing)
-    places = np.argwhere(brain)
-    box = tuple(slice(first, last + 1) for first, last in zip(places.min(axis=0), places.max(axis=0)))
+    box = box_of(brain)
     weight = (used & brain)[box].astype(np.float32)
     shares = block_reduce(weight, factors, np.mean)
     coarse = block_reduce(signal[box] * weight, factors, np.mean) / np.maximum(shares, 1e-3)

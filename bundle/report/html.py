@@ -16,7 +16,7 @@ from monai.engines import IterationEvents
 
 from bundle.cases.run_folder import ERRORS, REPORT, TABLE, RunFolder
 from bundle.distributed import gather
-from bundle.files import sha256, write_whole
+from bundle.files import write_whole
 from bundle.model.refinement import IterMaskNet
 from bundle.report.case_page import TEMPLATES, anchor, section_of_page, write_case_page
 from bundle.report.rows import DONE, middle_of, rows_of_run
@@ -78,9 +78,9 @@ class RunReport:
             self.run_folder.later(item["case"], partial(write_case_page, case))
 
     def _facts(self, engine: Engine) -> dict[str, Any]:
-        weights = self.run_folder.weights
+        weights = self.run_folder.made_with["weights"]
         facts = {
-            "weights": f"{weights.name}, SHA-256 {sha256(weights)[:16]}",
+            "weights": f"{weights['file']}, SHA-256 {weights['sha256'][:16]}",
             "threshold": f"{float(self.model.threshold):.4g} (squared error; from healthy scans, no labels)",
         }
         if self.model.judge is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -146,6 +147,7 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
         scan = case.scan()
         spacing = [float(mm) for mm in scan.pixdim]
         read = {"image": np.asarray(scan[0])}
+        others, found = case.others(scan), case.found_brain()
         del scan
 
         def volume(name: str) -> np.ndarray:
@@ -156,4 +158,5 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
                 coming[following] = reader.submit(case.volume, following)
             return found
 
-        return shown(volume, case.brain, spacing, case.label(), case.found_brain(), numbers, case.others(), thresholds)
+        brain_of = partial(case.brain, found=found)
+        return shown(volume, brain_of, spacing, case.label(), found, numbers, others, thresholds)

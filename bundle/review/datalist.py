@@ -16,6 +16,7 @@ from bundle.cases import CaseFolder
 from bundle.data.bids import bids_name
 from bundle.data.case_names import stem_of
 from bundle.data.datalists import images_of
+from bundle.data.prepare import held_out
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, reviewed_cases
@@ -104,7 +105,7 @@ def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: i
     tested = set(map(_person, corrected))
     others = [entry for entry in normal if _person(entry) in tested]
     normal = [entry for entry in normal if _person(entry) not in tested]
-    held = round(validation if validation >= 1 else validation * len(normal))
+    held = held_out(validation, len(normal)) if normal else 0
     if held > len(normal):
         raise InputError(f"--validation {validation}: {len(normal)} normal scans were accepted; ask for no more.")
     people = _by_person(normal)

@@ -63,9 +63,12 @@ def start(
 
         from bundle.label.made_with import made_with
         from bundle.review.prepared import preparing
+        from bundle.review.reviewable import reviewable_cases
         from bundle.review.server import guarded
         from bundle.review.session import Session
 
+        of_the_run = next(reviewable_cases(folder)).statistics().get("modality", "flair")
+        options = {"modality": of_the_run, **options}
         session = Session(folder, preparing(config, options), keep, made_with(config, options))
         token, port = secrets.token_urlsafe(), listener.getsockname()[1]
         address = f"http://{HOST}:{port}/?token={token}"

@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 
 from bundle.cases import CaseFolder
+from bundle.data.scan_files import stamps
 from bundle.errors import InputError
-from bundle.files import stamps
 from bundle.interaction import Answer, ScanState, answer
 from bundle.label.states import States
 from bundle.review.layers import geometry, on_grid_of, result_file, scan_file

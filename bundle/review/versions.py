@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,7 +115,7 @@ class Versions:
                         f"{self.case.name}: somebody has changed this review since (version {before['version']}); "
                         "reload the case."
                     )
-                line = {**before, **facts, "version": after + 1, "when": datetime.now(timezone.utc).isoformat()}
+                line = {**before, **facts, "version": after + 1, "when": datetime.now(UTC).isoformat()}
                 line["bundle"] = __version__
                 line["made_from"] = self.case.statistics().get("made_from")
                 if mask is not None:

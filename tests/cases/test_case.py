@@ -84,7 +84,7 @@ def test_scan_brain_and_label_are_found_again(tmp_path):
     case = CaseFolder(tmp_path / "out" / "scan")
     case.write_results([], statistics, HEADER)
     scan = np.asarray(case.scan()[0])
-    assert np.array_equal(scan, image) and np.array_equal(case.brain(scan), image > 0)
+    assert np.array_equal(scan, image) and np.array_equal(case.brain(scan, None), image > 0)
     assert case.label().dtype == bool and np.array_equal(case.label(), lesion > 0)
     case.write_results([], {"image": statistics["image"]}, HEADER)
     assert case.label() is None

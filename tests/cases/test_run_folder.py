@@ -256,3 +256,37 @@ def test_statistics_that_are_damaged_are_made_again(tmp_path):
     # what no run has written stays
     statistics.write_text("[]")
     assert done_by(run_folder(tmp_path), [entry]) == [f"{tmp_path.name}_a"] and statistics.read_text() == "[]"
+
+
+def test_a_scan_is_known_by_all_of_its_files(tmp_path):
+    """A DICOM series may lie in folders below the one that is given, voxels beside their header."""
+    (tmp_path / "series" / "ST0").mkdir(parents=True)
+    files = {
+        "series": tmp_path / "series" / "ST0" / "1.dcm",
+        "pair.hdr": tmp_path / "pair.img",
+        "raw.mhd": tmp_path / "other.raw",
+        "raw.nhdr": tmp_path / "other.raw",
+    }
+    (tmp_path / "pair.hdr").write_text("header")
+    (tmp_path / "raw.mhd").write_text("NDims = 3\nElementDataFile = other.raw\n")
+    (tmp_path / "raw.nhdr").write_text("NRRD0004\ndata file: other.raw\n")
+    for path in files.values():
+        path.write_text("voxels")
+    entries = [{"image": str(tmp_path / name), "case": name} for name in files]
+    assert len(done_by(run_folder(tmp_path), entries)) == 4 and done_by(run_folder(tmp_path), entries) == []
+    for path in files.values():
+        path.write_text("others")
+    assert len(done_by(run_folder(tmp_path), entries)) == 4
+
+
+def test_results_stay_while_their_scan_cannot_be_read(tmp_path):
+    entry = scan(tmp_path, "a")
+    done_by(run_folder(tmp_path), [entry])
+    (tmp_path / "a.nii.gz").rename(tmp_path / "away.nii.gz")
+    run = run_folder(tmp_path)
+    with run.opened():
+        run.claim([entry])
+        run.failed("a", InputError("a.nii.gz: no such file; check the path of the image."))
+    assert (tmp_path / "out" / "a" / "a_statistics.json").exists() and len(run.failures) == 1
+    (tmp_path / "away.nii.gz").rename(tmp_path / "a.nii.gz")
+    assert done_by(run_folder(tmp_path), [entry]) == []

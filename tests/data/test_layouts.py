@@ -180,13 +180,33 @@ def test_a_table_of_splits_decides(tmp_path):
 def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):
     root = tmp_path / "set"
     make("folder", root, 4)
-    cases, _ = bundle.data.layouts.find_cases(root, bundle.data.layouts.LAYOUTS["folder"], "flair")
+    other = tmp_path / "other"
+    make("folder", other, 4)
+    examine, examined = bundle.data.prepare._examine, []
+
+    def until_the_third(folder, case):
+        examined.append(str(folder))
+        if len(examined) == 3:
+            raise RuntimeError("stopped")
+        return {**examine(folder, case), "slices": -1}
+
+    monkeypatch.setattr(bundle.data.prepare, "_examine", until_the_third)
+    with pytest.raises(RuntimeError, match="stopped"):
+        prepare("folder", root, validation=1, test=1, workers=1)
+    monkeypatch.setattr(bundle.data.prepare, "_examine", examine)
     notes = tmp_path / "list.json.examined"
-    done = [{**case, "slices": -1} for case in cases[:2]]
-    notes.write_text("".join(json.dumps(case) + "\n" for case in done) + '{"image": "cut sh')
-    _, datalist = prepare("folder", root, validation=1, test=1)
-    slices = [entry["slices"] for split in datalist.values() for entry in split]
-    assert sorted(slices) == [-1, -1, IMAGE.shape[2], IMAGE.shape[2]] and not notes.exists()
+    known = notes.read_text().splitlines()[:2]
+    # the last line was cut short
+    notes.write_text("\n".join(known) + '\n{"image": "cut sh')
+
+    def slices(folder):
+        _, datalist = prepare("folder", folder, validation=1, test=1)
+        return sorted(entry["slices"] for split in datalist.values() for entry in split)
+
+    assert slices(root) == [-1, -1, IMAGE.shape[2], IMAGE.shape[2]] and not notes.exists()
+    # what was noted of one data set is nothing to another with the same names
+    notes.write_text("\n".join(known) + "\n")
+    assert slices(other) == [IMAGE.shape[2]] * 4
 
 
 def test_what_cannot_be_prepared_is_said(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.files import stamps
+from bundle.data.scan_files import stamps
 from bundle.label.states import States
 
 

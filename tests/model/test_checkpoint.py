@@ -8,7 +8,7 @@ from bundle.errors import InputError
 from bundle.model.authors_checkpoint import convert_reference_state
 from bundle.model.card import read_card, weights_note
 from bundle.model.checkpoint import ModelLoader
-from bundle.model.exporting import export_torchscript
+from bundle.model.exporting import export_torchscript, loaded
 from bundle.model.network import ReconstructionUNet
 from bundle.model.refinement import IterMaskNet
 from tests.flows import REFINEMENT
@@ -184,5 +184,6 @@ def test_a_checkpoint_without_a_card_is_taken_as_it_is(golden_model, tmp_path):
 def test_an_exported_model_is_for_the_modality_of_its_weights(tmp_path):
     for name, score in (("t1", "probability"), ("model", "intensity")):
         target = str(tmp_path / f"{name}.ts")
-        export_torchscript(["configs/inference.json"], ".", f"models/{name}.pt", target)
+        model = loaded(["configs/inference.json"], ".", f"models/{name}.pt")
+        export_torchscript(model, ["configs/inference.json"], ".", target)
         assert torch.jit.load(target).score == score
