@@ -1,0 +1,68 @@
+# Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
+"""The files that a scan consists of, and whether they are still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from bundle.data.folders import files_below
+from bundle.data.itk_formats import named_voxels
+from bundle.data.nifti import PAIR, other_half
+from bundle.errors import InputError
+from bundle.files import sha256
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """The files that hold a scan: all below a folder, both of a pair, or the one; none where there is nothing.
+
+    Raises:
+        OSError: when a file cannot be read.
+        InputError: when a folder cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return [path / name for name in files_below(path)]
+    if not path.exists():
+        return []
+    ending = path.name.lower().removesuffix(".gz")[-4:]
+    if ending in PAIR:
+        try:
+            return sorted([path, other_half(path, PAIR if ending == PAIR[0] else PAIR[::-1])])
+        except InputError:
+            return [path]
+    voxels = named_voxels(path)
+    return [path, voxels] if voxels is not None and voxels.is_file() else [path]
+
+
+def _by_name(path: str | Path) -> list[tuple[str, Path]]:
+    """The files of a scan and their names, as seen from the folder, or from where the file is."""
+    path = Path(path)
+    base = path if path.is_dir() else path.parent
+    return [(os.path.relpath(file, base), file) for file in files_of(path)]
+
+
+def scan_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, or of the names and contents of several.
+
+    Raises:
+        OSError: when one cannot be read.
+        InputError: when a folder cannot be read.
+    """
+    files = _by_name(path)
+    if len(files) < 2 and not Path(path).is_dir():
+        return sha256(path)
+    parts = [f"{name} {sha256(file)}" for name, file in files]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def stamps(path: str | Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change (ns) of each file of a scan, wherever it lies; empty where there is none.
+
+    Raises:
+        OSError: when a file cannot be read.
+        InputError: when a folder cannot be read.
+    """
+    found = ((name, file.stat()) for name, file in _by_name(path))
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
