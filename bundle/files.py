@@ -118,7 +118,7 @@ def only_user(path: Path, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"{path}: another run is writing there; wait for its end, or choose another --output_dir."
+                f"{path}: another run is writing there; wait for its end, or choose another folder."
             ) from error
         except OSError as error:
             logger.warning(f"{path}: cannot be kept from other runs ({error.strerror}); start no second one into it.")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from bundle import __version__
 from bundle.cases.case import CaseFolder
 from bundle.cases.in_the_background import Background
 from bundle.data.bids import DESCRIPTION, derivatives_description
+from bundle.data.case_names import safe_name
 from bundle.data.datalists import PATHS
 from bundle.data.scan_files import scan_sha256
 from bundle.errors import InputError, input_error
@@ -46,9 +46,6 @@ OF_SHARDS = ("report_shard_*.html", "volumes_shard_*.csv", "errors_shard_*.log",
 # bytes of a file in which these words are looked for
 _BEGINNING = 8192
 
-# bytes of a case's name: file systems take 255, of which the endings of its files need 30
-LONGEST_NAME = 200
-
 
 class Failure(NamedTuple):
     """A case that is not done, and the sentence that says why."""
@@ -56,14 +53,6 @@ class Failure(NamedTuple):
     case: str
     image: str
     sentence: str
-
-
-def _shortened(name: str) -> str:
-    """A name that fits into a file name, still another one for each name."""
-    if len(os.fsencode(name)) <= LONGEST_NAME:
-        return name
-    start = os.fsencode(name)[: LONGEST_NAME - 9].decode(errors="ignore")
-    return f"{start}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def _scan(entry: Mapping[str, Any]) -> list[str]:
@@ -231,13 +220,13 @@ class RunFolder:
             list: those of the shard, "case" being short enough for a file, with folders before it where that name is
             taken.
         """
-        taken = {_shortened(str(entry["case"])) for entry in entries}
+        taken = {safe_name(str(entry["case"])) for entry in entries}
         if self.shard:
             number, shards = map(int, self.shard.split("/"))
             entries = entries[number - 1 :: shards]
         claimed = []
         for entry in entries:
-            wish = _shortened(str(entry["case"]))
+            wish = safe_name(str(entry["case"]))
             name = wish if self._is_free(wish, entry) else self._another_name(wish, entry, taken)
             taken.add(name)
             self.entries[name] = {**entry, "case": name}
@@ -247,7 +236,7 @@ class RunFolder:
     def _another_name(self, wish: str, entry: Mapping[str, Any], taken: set[str]) -> str:
         parents = Path(os.path.abspath(entry["image"])).parts[1:-1]
         with_folders = ("_".join([*parents[-depth:], wish]) for depth in range(1, len(parents) + 1))
-        names = (*map(_shortened, with_folders), *(f"{wish}_{number}" for number in range(2, len(taken) + 100)))
+        names = (*map(safe_name, with_folders), *(f"{wish}_{number}" for number in range(2, len(taken) + 100)))
         name = next(name for name in names if name not in taken and self._is_free(name, entry))
         path = self._folder(wish, entry).path
         what = "holds the results of another scan" if path.is_dir() else "is a file"

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bundle.cli.commands import CONTEXT, Command, argument, option
-from bundle.cli.options import MODALITIES
 from bundle.cli.types import Existing, Expression, Listing, OutputFile, OutputFolder, Share, Text, Whole, Word
+from bundle.modalities import MODALITIES
 
 LAYOUTS = ("brats2021", "brats2023", "atlas", "isles2022", "bids", "lgg_flair", "folder")
 REVIEWED = "reviewed"
@@ -21,8 +21,8 @@ _LIST = Existing("a datalist (JSON)", file=True)
 @argument("layout", type=Word((*LAYOUTS, REVIEWED)))
 @argument("folder", type=Existing("the data set", file=False))
 @argument("output", type=OutputFile(".json"))
-@option("--modality", type=Word(MODALITIES), default="flair", help="MRI contrast to take.")
-@option("--also", type=Listing(Word(MODALITIES)), help="Further contrasts to list beside it, such as [t1,t1ce].")
+@option("--modality", type=Word(tuple(MODALITIES)), default="flair", help="MRI contrast to take.")
+@option("--also", type=Listing(Word(tuple(MODALITIES))), help="Further contrasts to list beside it, such as [t1,t1ce].")
 @option("--validation", type=Share(), default="0.1", help="People for validation: a number, or a share below 1.")
 @option("--test", type=Share(everyone=True), default="0.2", help="The same for testing; all for a pure test set.")
 @option("--seed", type=Whole(0), default="0", help="Seed of the draw.")

@@ -14,6 +14,10 @@ def _is_of_use(record: logging.LogRecord) -> bool:
     return record.module not in _TALKATIVE
 
 
+def _is_no_fault(record: logging.LogRecord) -> bool:
+    return not record.exc_info
+
+
 def silence_loggers() -> None:
     """From now on, leave out which files MONAI reads, and which decoders it would have liked."""
     for name in ("bundle.scripts", "bundle.workflows", "data.nvimgcodec_pydicom_plugin"):
@@ -25,4 +29,6 @@ def silence_notices() -> None:
     warnings.simplefilter("ignore")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_of_use)
+    # this logger has a handler of its own
+    logging.getLogger("monai.handlers.StatsHandler").addFilter(_is_no_fault)
     silence_loggers()

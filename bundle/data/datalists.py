@@ -14,14 +14,12 @@ from typing import Any
 from bundle.data.case_names import case_names, stem_of
 from bundle.data.images_below import passed_over, volumes_in
 from bundle.errors import InputError
+from bundle.modalities import MODALITIES
 
 logger = logging.getLogger(__name__)
 
 # what a datalist names of a volume
 PATHS = ("image", "label", "brain_mask", "pseudo_label")
-
-# the words for contrasts, which are those of --modality
-CONTRAST_WORDS = ("flair", "t1", "t1ce", "t2", "dwi", "adc")
 
 # what it may tell of a patient, and which of the DICOM series of a folder is meant
 WORDS = ("disease", "series")
@@ -96,10 +94,10 @@ def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -
         raise InputError(f"{where}, entry {number}: {shown} is no object; write {{{required[0]!r}: path}}.")
     if isinstance(entry.get("image"), Mapping):
         for name, path in entry["image"].items():
-            if name not in CONTRAST_WORDS or not (isinstance(path, str) or path is None):
+            if name not in MODALITIES or not (isinstance(path, str) or path is None):
                 raise InputError(
                     f"{where}, entry {number}: its image has {json.dumps(path)[:50]} as {name!r}; give paths by "
-                    f"contrast, of {', '.join(CONTRAST_WORDS)}."
+                    f"contrast, of {', '.join(MODALITIES)}."
                 )
         entry = {**entry, "image": next(filter(None, entry["image"].values()), None)}
     for key in PATHS:

@@ -107,7 +107,7 @@ def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str
             equalised,
             partial(without_small, share=smallest_share),
         ),
-        Method("plain: (x - median) / IQR, smoothed, 3D median, cleaned as the judge's masks", whole, clean),
+        Method("plain: (x - median) / IQR, smoothed, 3D median, cleaned", whole, clean),
         Method(
             "plain: the same with the median of each slice",
             lambda case: median_of_neighbours(smooth(robust_by_slice(case))),

@@ -6,29 +6,26 @@ from __future__ import annotations
 from torch import Tensor
 
 from bundle.errors import InputError
+from bundle.modalities import MODALITIES
 
 CONTRASTS = ("any", "bright", "dark")
-
-
-# in which direction most lesions differ from healthy tissue
-CONTRAST_BY_MODALITY = {"flair": "bright", "t2": "bright", "dwi": "bright", "t1": "dark", "adc": "dark", "t1ce": "any"}
 
 
 def lesion_contrast(modality: str) -> str:
     """The direction in which lesions differ in images of a modality.
 
     Args:
-        modality: "flair", "t2", "dwi", "t1", "adc" or "t1ce".
+        modality: one of ``MODALITIES``.
 
     Raises:
         InputError: when the modality is none of these.
     """
-    if modality not in CONTRAST_BY_MODALITY:
+    if modality not in MODALITIES:
         raise InputError(
-            f"{modality}: no such modality; give --modality as one of {', '.join(CONTRAST_BY_MODALITY)}, "
+            f"{modality}: no such modality; give --modality as one of {', '.join(MODALITIES)}, "
             "or say by --contrast whether lesions are bright, dark or any."
         )
-    return CONTRAST_BY_MODALITY[modality]
+    return MODALITIES[modality].contrast
 
 
 def reconstruction_error(image: Tensor, reconstruction: Tensor, contrast: str) -> Tensor:

@@ -7,18 +7,9 @@ import torch
 from torch import Tensor
 
 from bundle.errors import InputError
+from bundle.modalities import MODALITIES
 
 SCORES = ("intensity", "probability")
-
-# in T1 much healthy tissue is as dark, or with contrast agent as bright, as lesions are
-SCORE_BY_MODALITY = {
-    "flair": "intensity",
-    "t2": "intensity",
-    "dwi": "intensity",
-    "adc": "intensity",
-    "t1": "probability",
-    "t1ce": "probability",
-}
 
 
 def score_kind(modality: str) -> str:
@@ -27,12 +18,12 @@ def score_kind(modality: str) -> str:
     Raises:
         InputError: when there is no such modality.
     """
-    if modality not in SCORE_BY_MODALITY:
+    if modality not in MODALITIES:
         raise InputError(
-            f"{modality}: no such modality; give --modality as one of {', '.join(SCORE_BY_MODALITY)}, "
+            f"{modality}: no such modality; give --modality as one of {', '.join(MODALITIES)}, "
             f"or --score as one of {', '.join(SCORES)}."
         )
-    return SCORE_BY_MODALITY[modality]
+    return MODALITIES[modality].score
 
 
 def _gaussian(size: int, sigma: float, device: torch.device) -> Tensor:

@@ -93,7 +93,7 @@ def with_holes_filled(mask: np.ndarray) -> np.ndarray:
 
 
 def cleaned(mask: np.ndarray, smallest_share: float) -> np.ndarray:
-    """A mask as it is delivered: holes filled, then small components dropped."""
+    """A mask with its holes filled, and then without small components."""
     return without_small(with_holes_filled(mask), smallest_share)
 
 

@@ -52,7 +52,8 @@ def threshold_weights(
         intensity: the shape of ``score``, see :py:func:`bundle.model.lesion_score.lesion_intensity`.
         brain: bool, the shape of ``score``.
         lowest: positive threshold that marks what is to be considered at all.
-        smallest_share: of the cleaning, see :py:func:`cleaned`.
+        smallest_share: of the cleaning of the masks that are tried, see :py:func:`cleaned`; the mask that is delivered
+            is cleaned by more rules.
         size_exponent: an edge counts as its step times the size of the mask to this power: of two outlines that are
             as sharp, the larger one is taken.
         ratio: between one threshold that is tried and the next.

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -14,13 +15,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
+from monai.handlers import StatsHandler
 
 import bundle
 import bundle.errors
 from bundle.cli.bundle_files import ROOT
 from bundle.cli.check import options_of_command_line
 from bundle.cli.main import COMMANDS, main
+from bundle.cli.notices import silence_notices
 from bundle.cli.options import OPTIONS
+from bundle.errors import InputError
 from tests.flows import SMALL
 from tests.heads import write_head
 
@@ -275,3 +279,22 @@ def test_segment_in_python_has_no_settings_of_many_scans(name, tmp_path):
     """They were taken, the scan was segmented, and the end was that there are 0 scans."""
     with pytest.raises(bundle.errors.InputError, match=f"^{name}: no setting of segment"):
         bundle.segment(write_head(tmp_path, "head", 0)["image"], **{name: "1/2"})
+
+
+def test_a_fault_of_an_engine_is_left_to_the_end_of_the_run():
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+
+    logger, listener = StatsHandler().logger, Listener()
+    logger.addHandler(listener)
+    silence_notices()
+    try:
+        raise InputError("a.pt: no checkpoint.")
+    except InputError as error:
+        logger.exception(f"Exception: {error}")
+    logger.info("epoch 1")
+    logger.removeHandler(listener)
+    assert said == ["epoch 1"]
