@@ -124,6 +124,7 @@ def test_contrasts_are_segmented_and_reviewed_together(patients, judged, tmp_pat
     assert a.statistics()["others"]["t1"].endswith("a_t1.nii.gz") and "others" not in b.statistics()
     assert TOGETHER_NOTE in a.statistics()["warnings"] and TOGETHER_NOTE not in b.statistics()["warnings"]
     assert a.others(a.scan())["t1"].shape == np.asarray(a.scan()[0]).shape
+    assert "nan (" not in (tmp_path / "together" / "report.html").read_text()
     page = a.file("page").read_text()
     assert 'alt="t1, slice' in page and "a_t1.nii.gz" in page and 'alt="t1' not in b.file("page").read_text()
     # a scan of which there is one contrast has the mask that it has alone
