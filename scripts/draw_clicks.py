@@ -1,8 +1,12 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""A picture of what clicks do."""
+"""Draw what clicks do to the mask of a scan, as in docs/method.md.
+
+python -m scripts.draw_clicks flair.nii.gz points.json docs/images/clicks.png
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +57,7 @@ def click_figure(state: ScanState, prompts: Prompts) -> Figure:
     return figure
 
 
-def draw_clicks(image: str, points: str, output: str = "docs/images/clicks.png") -> None:
-    """Draw what clicks do to the mask of a scan; see :py:func:`click_figure`.
-
-    Args:
-        image: path of the scan.
-        points: path of the JSON file with the clicks.
-        output: PNG file to write.
-    """
-    prompts = Prompts.read(points)
-    write_whole(Path(output), figure_png(click_figure(prepare_scan(image), prompts)))
+if __name__ == "__main__":
+    scan, points, output = sys.argv[1:]
+    figure = click_figure(prepare_scan(scan), Prompts.read(points))
+    write_whole(Path(output), figure_png(figure))
