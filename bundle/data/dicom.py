@@ -36,6 +36,10 @@ _SHEAR = 0.01
 _SIZES_MM = (0.01, 50.0)
 
 
+# words of the image type of what is derived from a scan and shows no slice of tissue
+_NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "PROJECTION IMAGE", "MIP", "MINIP"}
+
+
 class Stack(NamedTuple):
     """Where slices lie: their order and the affine of the volume in that order."""
 
@@ -264,11 +268,18 @@ def read_dicom(path: Path, series: str = "") -> Scan:
             raise InputError(
                 f"{path}: the grey values of {piece.number()} are {what} ({kind}); export the series as MONOCHROME2."
             )
-    if "MOSAIC" in (header.get("ImageType") or ""):
+    kinds = header.get("ImageType") or ()
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    if "MOSAIC" in kinds:
         raise InputError(f"{path}: its slices lie as tiles in one image (MOSAIC); convert the series to NIfTI first.")
     modality = header.get("Modality")
     if modality not in (None, "", "MR"):
         warnings.append(f"DICOM: the modality is {modality} and not MR; the result is not to be trusted.")
+    if no_magnitude := sorted(_NO_MAGNITUDE & kinds):
+        warnings.append(
+            f"DICOM: the image type says {no_magnitude[0]}, so this is a phase or projection image and no scan of the "
+            "brain's slices; the result is not to be trusted."
+        )
     announced = chosen.slices[0].whole("ImagesInAcquisition")
     if announced > chosen.count():
         warnings.append(f"DICOM: {chosen.count()} slices are here, but the series says that it has {announced}.")
