@@ -12,7 +12,7 @@ from ignite.handlers import Checkpoint
 from monai.handlers import CheckpointLoader
 
 from bundle.errors import InputError
-from bundle.model.card import CARD, read_card
+from bundle.model.card import CARD, read_card, read_state
 from bundle.model.refinement import IterMaskNet
 
 # names in a state dict that belong to the judge
@@ -58,7 +58,7 @@ class ModelLoader(CheckpointLoader):
 
     def __call__(self, engine: Engine) -> None:
         try:
-            state = torch.load(self.load_path, map_location="cpu", weights_only=True)
+            state = read_state(self.load_path)
             saved, needed = (
                 {name for name in of if not name.startswith(OPTIONAL)} for of in (state, self.model.state_dict())
             )
