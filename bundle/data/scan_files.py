@@ -17,23 +17,22 @@ from bundle.files import sha256
 def files_of(path: str | Path) -> list[Path]:
     """The files that hold a scan: all below a folder, both of a pair, or the one; none where there is nothing.
 
+    What is wrong with a file that cannot be read is for its reader to say.
+
     Raises:
-        OSError: when a file cannot be read.
         InputError: when a folder cannot be read.
     """
     path = Path(path)
     if path.is_dir():
-        return [path / name for name in files_below(path)]
+        return [path / name for name in files_below(path) if (path / name).is_file()]
     if not path.exists():
         return []
     ending = path.name.lower().removesuffix(".gz")[-4:]
-    if ending in PAIR:
-        try:
-            return sorted([path, other_half(path, PAIR if ending == PAIR[0] else PAIR[::-1])])
-        except InputError:
-            return [path]
-    voxels = named_voxels(path)
-    return [path, voxels] if voxels is not None and voxels.is_file() else [path]
+    try:
+        beside = other_half(path, PAIR if ending == PAIR[0] else PAIR[::-1]) if ending in PAIR else named_voxels(path)
+    except (InputError, OSError):
+        beside = None
+    return sorted([path, beside]) if beside is not None and beside.is_file() else [path]
 
 
 def _by_name(path: str | Path) -> list[tuple[str, Path]]:
@@ -61,7 +60,6 @@ def stamps(path: str | Path) -> list[tuple[str, int, int]]:
     """Name, size and time of the last change (ns) of each file of a scan, wherever it lies; empty where there is none.
 
     Raises:
-        OSError: when a file cannot be read.
         InputError: when a folder cannot be read.
     """
     found = ((name, file.stat()) for name, file in _by_name(path))
