@@ -183,3 +183,10 @@ def test_small_lesions_and_other_scanners_are_off_until_asked_for():
     assert full.small_lesions["most_lesions"] == 16
     assert full.scanner["field_share"] == 0.6 and full.contrast_change["share"] == 0.5
     assert parser["train"]["prepare_batch"]["appearance"] == "@appearance"
+
+
+def test_networks_are_trained_calibrated_and_used_in_one_window():
+    training, inference = (json.loads(Path(f"configs/{name}.json").read_text()) for name in ("train", "inference"))
+    assert training["crop_multiple"] == inference["crop_multiple"] == 16
+    used = (training["train"]["prepare_batch"], training["validate"]["prepare_batch"], inference["search"])
+    assert [part["crop_multiple"] for part in used] == ["@crop_multiple"] * 3
