@@ -18,3 +18,17 @@ def test_voxels_are_kept_for_the_thresholds():
     assert voxels["in_largest_slice"].sum() == 144 and voxels["lesion"][voxels["in_largest_slice"]].sum() == 9
     assert scored["reconstruction_scores"]["healthy_ssim"] == pytest.approx(1, abs=1e-4)
     assert scored["largest_slice_lesion"].shape == (1, 1, 16, 16)
+
+
+def test_slices_with_little_brain_do_not_count():
+    image = torch.full((1, 16, 16, 3), -3.0)
+    image[:, 2:14, 2:14, :2] = torch.randn(1, 12, 12, 2).clamp(min=-2.9)
+    image[:, 6:10, 6:10, 2] = 1.0
+    reconstruction = image.clone()
+    reconstruction[:, 6:10, 6:10, 2] = torch.linspace(-2, 2, 16).reshape(1, 4, 4)
+    data = {"image": image, "error": image.abs(), "reconstruction": reconstruction, "lesion": torch.zeros_like(image)}
+    ssim = [
+        ReconstructionScoresd(keys="image", smallest_brain=share)(data)["reconstruction_scores"]["healthy_ssim"]
+        for share in (0.15, 0.0)
+    ]
+    assert ssim[0] == pytest.approx(1, abs=1e-4) and ssim[1] < 0.99
