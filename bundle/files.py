@@ -68,6 +68,20 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def named_sha256(path: str | Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, as results and reviews note the weights that made them.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    return {"file": Path(path).name, "sha256": sha256(path)}
+
+
+def plain(values: Any) -> Any:
+    """Values as JSON holds them; what it does not know, such as a device, as text."""
+    return json.loads(json.dumps(values, default=str))
+
+
 def sha256_by_name(paths: Mapping[str, str]) -> dict[str, str]:
     """The SHA-256 of files by name; empty where there is no such file."""
     return {name: sha256(path) if Path(path).exists() else "" for name, path in paths.items()}

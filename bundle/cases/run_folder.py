@@ -23,7 +23,7 @@ from bundle.data.case_names import safe_name
 from bundle.data.datalists import PATHS
 from bundle.data.scan_files import scan_sha256
 from bundle.errors import InputError, input_error
-from bundle.files import absolute, only_user, sha256, sha256_of, writable_folder, write_whole
+from bundle.files import absolute, named_sha256, only_user, plain, sha256_of, writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -265,8 +265,7 @@ class RunFolder:
     @cached_property
     def made_with(self) -> dict[str, Any]:
         """Weights, settings and computer of the run, as they are written into the statistics of each case."""
-        weights = {"file": self.weights.name, "sha256": sha256(self.weights)}
-        return json.loads(json.dumps({"weights": weights, "settings": self.settings, **self.computed}, default=str))
+        return plain({"weights": named_sha256(self.weights), "settings": self.settings, **self.computed})
 
     @cached_property
     def made_by(self) -> str:

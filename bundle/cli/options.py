@@ -68,7 +68,7 @@ OPTIONS = {
     "ckpt_path": Option(Existing("the weights, a .pt file", file=True), "weights (.pt)"),
     "pretrained": Option(Existing("the weights, a .pt file", file=True), "weights (.pt) that a training starts from"),
     "bundle_root": Option(Existing("the bundle, which holds configs/ and models/", file=False), "folder of the bundle"),
-    "modality": Option(Word(tuple(MODALITIES)), "MRI contrast of the scans"),
+    "modality": Option(Word(MODALITIES), "MRI contrast of the scans"),
     "contrast": Option(Word(("bright", "dark", "any")), "lesions are brighter or darker than healthy tissue, or any"),
     "smallest_overlap": Option(Number(0.2, 1), "share of the brain that a further contrast must show"),
     "judge_doubt": Option(Number(above=0, below=0.5), "no judge of several is surer than so far from 0 and 1"),

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import itk
 import numpy as np
@@ -32,7 +33,21 @@ _NRRD_BYTES = {
 _LONGEST_HEADER = 1 << 20
 
 # bytes by which a format is known
-_BEGINNING = 2048
+BEGINNING = 2048
+
+
+class Header(NamedTuple):
+    """What stands before the voxels of a file.
+
+    Attributes:
+        fields: by their names, in small letters.
+        end: where it ends, in bytes.
+        source: the file with the voxels, as it is named; None where they follow.
+    """
+
+    fields: dict[str, str]
+    end: int
+    source: str | None
 
 
 def _fields(text: str, separator: str) -> dict[str, str]:
@@ -75,43 +90,52 @@ def _no_size(path: Path) -> InputError:
     return InputError(f"{path}: the header gives no size of its voxels in millimetres; write the image again with it.")
 
 
-def _check_meta_image(path: Path) -> tuple[dict[str, str], bool]:
+def _meta_header(path: Path) -> Header:
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     at = start.find(b"ElementDataFile")
     end = start.find(b"\n", at) + 1
-    if at < 0 or end == 0:
-        raise unreadable(path, "a MetaImage without ElementDataFile")
     fields = _fields(start[:end].decode("latin-1"), "=")
+    if at < 0 or end == 0 or "elementdatafile" not in fields:
+        raise unreadable(path, "a MetaImage without ElementDataFile")
+    source = fields["elementdatafile"]
+    return Header(fields, end, None if source.upper() == "LOCAL" else source)
+
+
+def _check_meta_image(path: Path) -> tuple[dict[str, str], bool]:
+    fields, end, source = _meta_header(path)
     kind = fields.get("elementtype", "").removeprefix("MET_").removesuffix("_ARRAY")
     sizes = [int(size) for size in fields.get("dimsize", "").split()]
     if kind not in _META_BYTES or not sizes:
         raise unreadable(path, "a MetaImage without size or type")
     check_is_3d((*sizes, int(fields.get("elementnumberofchannels", 1))), path, "image")
-    source = fields["elementdatafile"]
-    if source.upper().startswith("LIST") or "%" in source:
+    if source is not None and (source.upper().startswith("LIST") or "%" in source):
         raise unreadable(path, "a MetaImage over several files")
     packed = zlib.decompress if fields.get("compresseddata", "false").lower() == "true" else None
     if not {"elementspacing", "elementsize"} & set(fields):
         raise _no_size(path)
-    local = source.upper() == "LOCAL"
-    skip = end if local else int(fields.get("headersize", 0))
+    skip = end if source is None else int(fields.get("headersize", 0))
     needed = int(np.prod(sizes)) * _META_BYTES[kind]
     # a header of the length -1 is what stands before the voxels, which are last
     most = math.inf if skip < 0 else _most(sizes, needed)
-    voxels = path if local else path.parent / source
-    if not local and voxels.exists() and voxels.samefile(path):
+    voxels = path if source is None else path.parent / source
+    if source is not None and voxels.exists() and voxels.samefile(path):
         raise unreadable(path, "a MetaImage that names itself as the file of its voxels")
-    _check_size(voxels, max(end if local else 0, skip), needed, most, packed)
+    _check_size(voxels, max(end if source is None else 0, skip), needed, most, packed)
     return fields, bool({"transformmatrix", "orientation", "rotation"} & set(fields))
 
 
-def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
+def _nrrd_header(path: Path) -> Header:
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     ends = [(at, len(mark)) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
     at, length = min(ends, default=(len(start), 0))
     fields = _fields(start[:at].decode("latin-1"), ":")
+    return Header(fields, at + length, fields.get("data file", fields.get("datafile")))
+
+
+def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
+    fields, end, source = _nrrd_header(path)
     sizes = tuple(int(size) for size in fields.get("sizes", "").split())
     kind = fields.get("type", "")
     if kind not in _NRRD_BYTES or not sizes:
@@ -119,7 +143,6 @@ def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
     check_is_3d(sizes, path, "image")
     unpackers = {"gz": gzip.decompress, "gzip": gzip.decompress, "bz2": bz2.decompress, "bzip2": bz2.decompress}
     encoding = fields.get("encoding", "raw").lower()
-    source = fields.get("data file", fields.get("datafile"))
     if source is not None and (source.upper().startswith("LIST") or "%" in source):
         raise unreadable(path, "an NRRD file over several files")
     directions = fields.get("space directions")
@@ -131,7 +154,7 @@ def _check_nrrd(path: Path) -> tuple[dict[str, str], bool]:
         skip, needed = int(fields.get("byte skip", 0)), int(np.prod(sizes)) * _NRRD_BYTES[kind]
         # -1: whatever stands before the voxels, which are last
         most = math.inf if skip < 0 or "line skip" in fields else _most(sizes, needed)
-        start_of_voxels = max(0, skip) + (at + length if source is None else 0)
+        start_of_voxels = max(0, skip) + (end if source is None else 0)
         _check_size(
             path if source is None else path.parent / source, start_of_voxels, needed, most, unpackers.get(encoding)
         )
@@ -148,6 +171,7 @@ def _are_sizes(words: Sequence[str]) -> bool:
 
 
 # by name: ITK loads for two seconds when its first class is asked for
+_HEADERS = {"NRRD": _nrrd_header, "MetaImage": _meta_header}
 _FORMATS = {"NRRD": ("NrrdImageIO", _check_nrrd), "MetaImage": ("MetaImageIO", _check_meta_image)}
 
 
@@ -159,25 +183,17 @@ def itk_format(start: bytes) -> str | None:
     return "MetaImage" if "ndims" in text and ("=" in text) else None
 
 
-# where a header says in which file the voxels are
-_NAMED = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
-
-
 def named_voxels(path: Path) -> Path | None:
     """The file with the voxels, where this one is a NRRD or MetaImage header that names another.
 
     Raises:
         OSError: when the file cannot be read.
+        InputError: when its header says nothing of the voxels.
     """
     with path.open("rb") as file:
-        start = file.read(_BEGINNING)
-        if itk_format(start) is None:
-            return None
-        start += file.read(_LONGEST_HEADER)
-    # the header of NRRD ends with an empty line, that of MetaImage with this one
-    named = _NAMED.search(re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0])
-    source = named[1].decode("latin-1") if named else "LOCAL"
-    return None if source.upper() == "LOCAL" else path.parent / source
+        kind = itk_format(file.read(BEGINNING))
+    source = _HEADERS[kind](path).source if kind else None
+    return path.parent / source if source else None
 
 
 def world_affine(spacing: np.ndarray, direction: np.ndarray, origin: np.ndarray) -> np.ndarray:

@@ -35,14 +35,14 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
         # beside a link, as all that read a datalist take it
         folder = Path(datalist).absolute().parent
         splits = read_splits(datalist)
+        if not splits:
+            raise InputError(f"{datalist}: not a datalist (it holds no split); give the path of one.")
         try:
             for split, entries in splits.items():
                 merged.setdefault(split, [])
                 merged[split] += [{**entry, **absolute_paths(entry, folder)} for entry in entries]
         except (AttributeError, TypeError, KeyError) as error:
             raise InputError(f"{datalist}: not a datalist ({error}); give the path of one.") from error
-        if not splits:
-            raise InputError(f"{datalist}: not a datalist (it holds no split); give the path of one.")
     split_of: dict[Path, str] = {}
     for split, entries in merged.items():
         for entry in entries:

@@ -71,8 +71,8 @@ def _examined(root: Path, cases: Sequence[dict[str, str]], notes: Path, workers:
 
 
 def held_out(part: float, number: int) -> int:
-    """How many of a number are meant by ``part``: so many, or below 1 a share, which is one at least."""
-    return round(part if part >= 1 else part * number) or int(part > 0)
+    """How many of a number ``part`` means: so many, or below 1 a share, which is one at least where there is any."""
+    return round(part if part >= 1 else part * number) or int(part > 0 and number > 0)
 
 
 def _split_of_patients(

@@ -14,8 +14,9 @@ from bundle.errors import InputError
 from bundle.files import sha256
 
 
-def files_of(path: str | Path) -> list[Path]:
-    """The files that hold a scan: all below a folder, both of a pair, or the one; none where there is nothing.
+def _files_of(path: str | Path) -> list[tuple[str, Path]]:
+    """The files that hold a scan, each with its name as seen from the folder that is given, or that a file lies in: all
+    below a folder, both of a pair, or the one; none where there is nothing.
 
     What is wrong with a file that cannot be read is for its reader to say.
 
@@ -24,7 +25,7 @@ def files_of(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        return [path / name for name in files_below(path) if (path / name).is_file()]
+        return [(name, path / name) for name in files_below(path) if (path / name).is_file()]
     if not path.exists():
         return []
     ending = path.name.lower().removesuffix(".gz")[-4:]
@@ -32,14 +33,8 @@ def files_of(path: str | Path) -> list[Path]:
         beside = other_half(path, PAIR if ending == PAIR[0] else PAIR[::-1]) if ending in PAIR else named_voxels(path)
     except (InputError, OSError):
         beside = None
-    return sorted([path, beside]) if beside is not None and beside.is_file() else [path]
-
-
-def _by_name(path: str | Path) -> list[tuple[str, Path]]:
-    """The files of a scan and their names, as seen from the folder, or from where the file is."""
-    path = Path(path)
-    base = path if path.is_dir() else path.parent
-    return [(os.path.relpath(file, base), file) for file in files_of(path)]
+    files = sorted([path, beside]) if beside is not None and beside.is_file() else [path]
+    return [(os.path.relpath(file, path.parent), file) for file in files]
 
 
 def scan_sha256(path: str | Path) -> str:
@@ -49,7 +44,7 @@ def scan_sha256(path: str | Path) -> str:
         OSError: when one cannot be read.
         InputError: when a folder cannot be read.
     """
-    files = _by_name(path)
+    files = _files_of(path)
     if len(files) < 2 and not Path(path).is_dir():
         return sha256(path)
     parts = [f"{name} {sha256(file)}" for name, file in files]
@@ -62,5 +57,5 @@ def stamps(path: str | Path) -> list[tuple[str, int, int]]:
     Raises:
         InputError: when a folder cannot be read.
     """
-    found = ((name, file.stat()) for name, file in _by_name(path))
+    found = ((name, file.stat()) for name, file in _files_of(path))
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]

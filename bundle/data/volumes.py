@@ -17,13 +17,10 @@ from monai.utils import SpaceKeys
 
 from bundle.data.dicom import read_dicom
 from bundle.data.dicom_series import FIRST_TAGS
-from bundle.data.itk_formats import itk_format, read_by_itk
+from bundle.data.itk_formats import BEGINNING, itk_format, read_by_itk
 from bundle.data.nifti import PAIR, header_class, open_unpacked, other_half, read_nifti
 from bundle.data.scan import UNORIENTED, Scan, unreadable
 from bundle.errors import InputError
-
-# bytes by which a format is known
-_START = 2048
 
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
@@ -53,11 +50,11 @@ def _read(path: Path, role: str, series: str) -> Scan:
     if path.is_dir():
         return read_dicom(path, series)
     with path.open("rb") as file:
-        start = file.read(_START)
+        start = file.read(BEGINNING)
     if start[128:132] == b"DICM":
         return read_dicom(path)
     with open_unpacked(path) as file:
-        start = file.read(_START)
+        start = file.read(BEGINNING)
     if (kind := header_class(start)) is not None:
         return read_nifti(path, kind, role)
     if (name := itk_format(start)) is not None:

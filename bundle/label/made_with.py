@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from bundle.cli.bundle_files import ROOT, config_path
 from bundle.errors import InputError
-from bundle.files import sha256
+from bundle.files import named_sha256, plain
 
 
 def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,9 +25,7 @@ def made_with(config: Sequence[str], options: Mapping[str, Any]) -> dict[str, An
     keys.update({"bundle_root": str(ROOT), **options})
     path = Path(keys.get_parsed_content("ckpt_path"))
     try:
-        weights = {"file": path.name, "sha256": sha256(path)}
+        weights = named_sha256(path)
     except OSError as error:
         raise InputError(f"{path}: the weights cannot be read ({error.strerror}); check --ckpt_path.") from error
-    # plain data, also where an option is a device
-    plain = json.loads(json.dumps(dict(options), default=str))
-    return {"weights": weights, "settings": {"config": list(config), **plain, "click": keys["click"]}}
+    return {"weights": weights, "settings": {"config": list(config), **plain(options), "click": keys["click"]}}

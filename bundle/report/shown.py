@@ -147,7 +147,7 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
         scan = case.scan()
         spacing = [float(mm) for mm in scan.pixdim]
         read = {"image": np.asarray(scan[0])}
-        others, found = case.others(scan), case.found_brain()
+        others, found_brain = case.others(scan), case.found_brain()
         del scan
 
         def volume(name: str) -> np.ndarray:
@@ -158,5 +158,5 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
                 coming[following] = reader.submit(case.volume, following)
             return found
 
-        brain_of = partial(case.brain, found=found)
-        return shown(volume, brain_of, spacing, case.label(), found, numbers, others, thresholds)
+        brain_of = partial(case.brain, found=found_brain)
+        return shown(volume, brain_of, spacing, case.label(), found_brain, numbers, others, thresholds)

@@ -105,7 +105,7 @@ def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: i
     tested = set(map(_person, corrected))
     others = [entry for entry in normal if _person(entry) in tested]
     normal = [entry for entry in normal if _person(entry) not in tested]
-    held = held_out(validation, len(normal)) if normal else 0
+    held = held_out(validation, len(normal))
     if held > len(normal):
         raise InputError(f"--validation {validation}: {len(normal)} normal scans were accepted; ask for no more.")
     people = _by_person(normal)

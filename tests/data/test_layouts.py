@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import bundle.data.layouts
-from bundle.data.prepare import prepare_dataset
+from bundle.data.prepare import held_out, prepare_dataset
 from bundle.errors import InputError
 from tests.heads import save, simulate_head
 
@@ -278,3 +278,10 @@ def test_contrast_agent_in_bids(tmp_path):
     before, after, again = (f"sub-01/anat/sub-01_{name}T1w.nii.gz" for name in ("", "ce-gad_", "ce-gad_run-2_"))
     assert labels_of(tmp_path, {before: [], after: [], again: []}, "t1") == {before: None}
     assert labels_of(tmp_path, {}, "t1ce") == {after: None, again: None}
+
+
+@pytest.mark.parametrize(
+    ("part", "number", "held"), [(0.1, 3, 1), (0.5, 10, 5), (2, 10, 2), (2, 0, 2), (0.1, 0, 0), (0, 3, 0)]
+)
+def test_a_share_of_some_is_one_at_least(part, number, held):
+    assert held_out(part, number) == held
