@@ -199,6 +199,9 @@ def test_checkpoints(trained, tmp_path):
     model = torch.load(trained / "model.pt", weights_only=True)
     torch.save({**model, "threshold": torch.tensor(float("nan"))}, tmp_path / "bare.pt")
     assert "has no threshold" in said(tmp_path / "bare.pt")
+    layer = next(name for name, value in model.items() if name.startswith("refiner.") and value.is_floating_point())
+    torch.save({**model, layer: torch.full_like(model[layer], torch.nan)}, tmp_path / "diverged.pt")
+    assert "NaN or infinite" in said(tmp_path / "diverged.pt")
     assert "--channels" in fault_of(
         "infer", ["inference"], image=scan, output_dir=str(output), ckpt_path=str(trained / "model.pt"), channels=8
     )

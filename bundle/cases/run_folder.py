@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ignite import distributed as idist
 
 from bundle import __version__
-from bundle.cases.case import CaseFolder
+from bundle.cases.case import CaseFolder, finished_cases
 from bundle.cases.in_the_background import Background
 from bundle.data.bids import DESCRIPTION, derivatives_description
 from bundle.data.case_names import safe_name
@@ -292,6 +292,27 @@ class RunFolder:
             return False
         return isinstance(statistics, dict) and self._as_now(statistics.get("made_from") or {}, case)
 
+    def has_earlier_result(self, case: str) -> bool:
+        """Whether a case has a result of the same scan, whatever it was made with."""
+        folder = self.case(case)
+        if not folder.has("statistics"):
+            return False
+        try:
+            files = (folder.statistics().get("made_from") or {}).get("files") or {}
+        except (AttributeError, InputError):
+            return False
+        now = self.made_from(case)["files"]
+        return (
+            now is not None and "image" in files and all(files.get(key) == now.get(key) for key in ("image", "series"))
+        )
+
+    def earlier_cases(self) -> list[CaseFolder]:
+        """The cases in the folder that are no part of this run; a shard knows of none."""
+        if self.shard:
+            return []
+        ours = {self.case(name).path for name in self.entries}
+        return [case for case in finished_cases(self.path) if case.path not in ours]
+
     def _as_now(self, made_from: Mapping[str, Any], case: str) -> bool:
         now = self.made_from(case)
         return now["files"] is not None and all(made_from.get(name) == now[name] for name in ("files", "run"))
@@ -301,9 +322,10 @@ class RunFolder:
         return not self.overwrite and all(map(self.case(case).has, self.finished)) and self.has_result(case)
 
     def failed(self, case: str, error: Exception) -> None:
-        """Note that a case cannot be finished, and take away what an earlier run has left of it.
+        """Note that a case cannot be finished, and take away what an earlier run has left of another scan.
 
-        Where its scan cannot be read at all, as on a share that is away for a while, an earlier result stays.
+        An earlier result of the same scan stays; also where the scan cannot be read at all, as on a share that is away
+        for a while.
 
         What was given to :py:meth:`later` is done before, so that no files of the case are written meanwhile.
         """
@@ -322,9 +344,11 @@ class RunFolder:
                     if not log.tell():
                         log.write(f"{OWN[ERRORS]}2\n\n")
                     log.write(f"{image}\n{''.join(traceback.format_exception(error))}\n")
-            # pictures may have failed after the results of this run were written
-            if self.made_from(case)["files"] is not None and not self.has_result(case):
+            if self.made_from(case)["files"] is not None and not self.has_earlier_result(case):
                 self.case(case).clear()
+            # pictures may have failed after the results of this run were written
+            elif self.case(case).has("statistics") and not self.has_result(case):
+                sentence += " The result of an earlier run stays."
         except (OSError, InputError) as fault:
             sentence += f" Nor can files be changed there: {fault}"
         logger.error(sentence)

@@ -55,6 +55,9 @@ class VolumeStream(IterableDataset):
                 if self.run_folder.is_finished(entry["case"]):
                     finished += 1
                     continue
+                if self.run_folder.has_earlier_result(entry["case"]):
+                    path = self.run_folder.case(entry["case"]).path
+                    logger.info(f"{path}: the result of an earlier run is replaced when the new one is there.")
                 volume = self.transform(entry)  # type: ignore[misc]  # never None
                 _check_collates(volume)
             except Exception as error:

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bundle.data import read_volume
 from bundle.errors import InputError
 
 Voxel = tuple[int, int, int]
@@ -38,6 +40,15 @@ def _listed(value: Any, name: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
         raise InputError(f"The prompts' {name} is {value!r}; give a list, as in {_EXAMPLE}.")
     return value
+
+
+@contextmanager
+def of_file(path: str | Path) -> Iterator[None]:
+    """Name the file in what is said of its prompts."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from None
 
 
 @dataclass(frozen=True)
@@ -127,13 +138,13 @@ class Prompts:
             InputError: naming the file.
         """
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
-        except InputError as error:
-            raise InputError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from None
+            content = json.loads(Path(path).read_text())
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); give a JSON file with {_EXAMPLE}.") from error
         except ValueError as error:
             raise InputError(f"{path}: this is no JSON; give a file with {_EXAMPLE}.") from error
+        with of_file(path):
+            return cls.from_json(content)
 
     def to_json(self) -> dict[str, list]:
         """Plain data that :py:meth:`from_json` reads, the same for the same prompts in any order."""
@@ -145,7 +156,7 @@ class Prompts:
         }
 
 
-def read_prompts(path: str, cases: Iterable[Any]) -> Prompts:
+def read_prompts(path: str, cases: Iterable[Mapping[str, Any]]) -> Prompts:
     """The prompts of a JSON file; none where there is no path. See :py:meth:`Prompts.read`.
 
     Args:
@@ -153,11 +164,20 @@ def read_prompts(path: str, cases: Iterable[Any]) -> Prompts:
         cases: of the run that they are for.
 
     Raises:
-        InputError: also when there are several cases: voxels are those of one scan.
+        InputError: also when there are several cases, as voxels are those of one scan, or a voxel lies outside of it.
     """
     if not path:
         return Prompts()
-    number = len(list(cases))
-    if number > 1:
-        raise InputError(f"{path}: points were given for {number} scans; give the one scan that they are of.")
-    return Prompts.read(path)
+    scans = list(cases)
+    if len(scans) > 1:
+        raise InputError(f"{path}: points were given for {len(scans)} scans; give the one scan that they are of.")
+    prompts = Prompts.read(path)
+    for scan in scans:
+        try:
+            shape = read_volume(scan["image"], series=str(scan.get("series") or "")).shape[1:]
+        except InputError:
+            # the run says so
+            continue
+        with of_file(path):
+            prompts.check_inside(shape)
+    return prompts

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from bundle.data import check_same_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import sha256
 from bundle.label.names import check_name, check_tag
+from bundle.label.one_at_a_time import OneAtATime
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd")
 EARLIER = "earlier_labels"
@@ -58,14 +58,13 @@ def read_label(path: Path, image: Path) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-class CheckedLabels:
+class CheckedLabels(OneAtATime):
     """Goes before a datastore of MONAI Label, as the first of its base classes.
 
     Attributes:
         about: from the path of an image to what is noted when a label of it is stored: prompts, weights, settings.
     """
 
-    _saving = threading.Lock()
     about: Callable[[str], dict[str, Any]] = staticmethod(lambda image: {})
 
     def _known(self, image_id: str) -> None:
@@ -114,7 +113,7 @@ class CheckedLabels:
             scan = cast(nib.Nifti1Image, nib.load(image))
             checked = Path(folder) / "label.nii.gz"
             nib.save(nib.Nifti1Image(values, scan.affine, _header(scan)), checked)
-            with self._saving:
+            with self.alone:
                 kept = self.keep_earlier(image_id, label_tag)
                 stored = super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
                 self._note(
@@ -135,7 +134,7 @@ class CheckedLabels:
         """Remove a label, and keep a copy."""
         self._known(label_id)
         check_tag(label_tag)
-        with self._saving:
+        with self.alone:
             self.keep_earlier(label_id, label_tag)
             super().remove_label(label_id, label_tag)  # type: ignore[misc]
 
@@ -143,10 +142,11 @@ class CheckedLabels:
         """Take in an image that can be read; a copy of that name is replaced, never written into."""
         check_name(image_id, "image")
         read_volume(image_filename)
-        stored = self._datastore.objects.get(image_id)  # type: ignore[attr-defined]
-        if stored is not None:
-            (Path(self._datastore.image_path()) / f"{image_id}{stored.image.ext}").unlink(missing_ok=True)  # type: ignore[attr-defined]
-        return super().add_image(image_id, image_filename, image_info)  # type: ignore[misc]
+        with self.alone:
+            stored = self._datastore.objects.get(image_id)  # type: ignore[attr-defined]
+            if stored is not None:
+                (Path(self._datastore.image_path()) / f"{image_id}{stored.image.ext}").unlink(missing_ok=True)  # type: ignore[attr-defined]
+            return super().add_image(image_id, image_filename, image_info)  # type: ignore[misc]
 
 
 def _header(scan: Any) -> Any:

@@ -33,7 +33,7 @@ class ModelLoader(CheckpointLoader):
     Args:
         load_path: a bare state dict.
         model: to load it into.
-        calibrated: whether a checkpoint without a threshold is refused.
+        calibrated: whether a checkpoint without a threshold, or with a judge without one, is refused.
         to_train: whether a training starts from it: a judge may then be missing in the checkpoint, and the threshold of
             the judge, which is to be calibrated after the training, is forgotten.
 
@@ -81,6 +81,11 @@ class ModelLoader(CheckpointLoader):
             ) from error
         if refused:
             raise InputError(refused)
+        if not all(weights.isfinite().all() for weights in self.model.parameters()):
+            raise InputError(
+                f"{self.load_path}: its weights hold NaN or infinite values (a training that went wrong, or a damaged "
+                "file); give another checkpoint."
+            )
         self._compare(card, engine)
         if "note" in card and not self.to_train:
             # what is said of these weights stays with them, whatever thresholds they get
@@ -98,11 +103,14 @@ class ModelLoader(CheckpointLoader):
                     f"{self.load_path}: its judge is left out; train one anew with configs/judge.json afterwards, or "
                     "keep it by --judge#_disabled_ false."
                 )
-        if self.calibrated and bool(torch.isnan(self.model.threshold)):
-            raise InputError(
-                f"{self.load_path}: the checkpoint has no threshold; calibrate it on healthy scans with "
-                "configs/calibrate.json first."
-            )
+        if self.calibrated:
+            judge = self.model.judge is not None and not self.to_train
+            for threshold in (self.model.threshold, *([self.model.lesion_threshold] if judge else [])):
+                if not bool(threshold.isfinite()):
+                    raise InputError(
+                        f"{self.load_path}: the checkpoint has no threshold; set it from healthy scans first: "
+                        f"itermask2 calibrate healthy/ --ckpt_path {self.load_path}"
+                    )
 
     def _refused(self, card: Mapping[str, Any]) -> str:
         """Why the card of the checkpoint does not go with the run; empty where it does."""

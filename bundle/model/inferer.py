@@ -55,8 +55,8 @@ class IterativeMaskInferer(Inferer):
         """
         if bool(torch.isnan(network.threshold)):
             raise InputError(
-                "The model has no threshold: calibrate it on healthy scans with configs/calibrate.json, "
-                "then give the checkpoint that this writes as --ckpt_path."
+                "The model has no threshold: set it with itermask2 calibrate, then give the checkpoint that this "
+                "writes as --ckpt_path."
             )
         # meta data would be carried through every layer
         volumes = convert_to_tensor(inputs, track_meta=False)

@@ -27,6 +27,9 @@ from bundle.postprocessing.volume_threshold import (
 )
 from bundle.preprocessing.intensities import BACKGROUND
 
+# where the threshold is uncertain: what is marked at the lowest that may be right (1), at the highest (2), at both (3)
+POSSIBLE = "possible_lesions"
+
 # of the numbers of the search, those that are not for how sharp edges are
 OF_THIS_STEP = ("share", "spread", "tail", "uncertain")
 
@@ -78,8 +81,8 @@ class MarkLesionsd(MapTransform):
 
     ``refinement`` gains the threshold as ``volume_threshold``, and as ``threshold_range`` the two thresholds beyond
     which lies a share ``tail`` of the weights on either side. Where the masks at these two have a Dice below
-    ``uncertain`` with one another, it gains their sizes as ``uncertain_ml``. Of a score by probability the threshold is
-    ``lesion_threshold`` itself.
+    ``uncertain`` with one another, it gains their sizes as ``uncertain_ml``, and the data gain both as ``POSSIBLE``. Of
+    a score by probability the threshold is ``lesion_threshold`` itself.
 
     Raises:
         InputError: when ``lesion_threshold`` is not calibrated; or at once when ``share`` or ``spread`` make no sense.
@@ -139,8 +142,8 @@ class MarkLesionsd(MapTransform):
         lowest = d["refinement"]["lesion_threshold"]
         if math.isnan(lowest):
             raise InputError(
-                "The judge of this model has no threshold: calibrate it with configs/calibrate_judge.json, "
-                "then give the checkpoint that this writes as --ckpt_path."
+                "The judge of this model has no threshold: set it with itermask2 calibrate, then give the checkpoint "
+                "that this writes as --ckpt_path."
             )
         threshold = lowest
         score = torch.as_tensor(d[self.score_key])[0].cpu().numpy()
@@ -160,6 +163,9 @@ class MarkLesionsd(MapTransform):
             found = {"threshold_range": list(between)}
             if sizes := uncertain_ml(low, high, self.uncertain, millilitres):
                 found["uncertain_ml"] = sizes
+                # as whole numbers that can be stored
+                possible = low * np.uint8(1) + high * np.uint8(2)
+                d[POSSIBLE] = convert_to_dst_type(possible[None], d[self.image_key], dtype=torch.float32)[0]
             d["refinement"] = {**d["refinement"], **found}
         else:
             brain = (torch.as_tensor(d[self.image_key])[0] > BACKGROUND).cpu().numpy()

@@ -132,6 +132,12 @@ class LesionStatisticsd(MapTransform):
                 f"Lesions take {100 * lesion_ml / brain_ml:.0f} % of the brain, which is hardly possible: look at the "
                 "scan, its contrast (--modality) and its brain mask."
             )
+        possible_ml = max(data.get("refinement", {}).get("uncertain_ml", [0.0]))
+        if not lesion_ml and possible_ml:
+            said.append(
+                f"No lesion is marked, but {possible_ml:.1f} ml score nearly as high as one: look at the thin yellow "
+                "outlines in the report."
+            )
         return said + ([self.weights_note] if self.weights_note else [])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -16,6 +16,7 @@ from monai.utils import convert_to_dst_type
 from bundle.model.lesion_score import lesion_score
 from bundle.postprocessing.agreement import agreement
 from bundle.postprocessing.cleaning import cleaned
+from bundle.postprocessing.mark_lesions import POSSIBLE
 from bundle.postprocessing.statistics import millilitres_per_voxel
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -173,6 +174,7 @@ class SurestMaskd(MapTransform):
         # how sure the other mask was is of no interest
         kept = {name: value for name, value in d["refinement"].items() if name not in OF_THE_RANGE}
         d["refinement"] = {**kept, **decided}
+        d.pop(POSSIBLE, None)
         d[self.score_key] = convert_to_dst_type(score[None], d[self.score_key])[0]
         for key in self.key_iterator(d):
             d[key] = convert_to_dst_type(mask[None], d[key])[0]

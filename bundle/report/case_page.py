@@ -30,9 +30,9 @@ def anchor(case: str) -> str:
 def write_case_page(case: CaseFolder) -> None:
     """Write pictures (PNG) and page (HTML, with pictures of its own) of a case that is finished into its folder."""
     statistics, volumes = case.statistics(), read_shown(case)
-    largest = volumes.numbers[int(volumes.mask.sum(axis=(0, 1)).argmax())]
-    if not volumes.mask.any():
-        largest = volumes.numbers[len(volumes.numbers) // 2]
+    # the largest area of the mask, else of what it may be
+    areas = [mask.sum(axis=(0, 1)) for mask in (volumes.mask, *volumes.candidates) if mask.any()]
+    largest = volumes.numbers[int(areas[0].argmax()) if areas else len(volumes.numbers) // 2]
 
     def drawn(number: int) -> tuple[dict[str, Image.Image], dict[str, str]]:
         pictures = slice_pictures(volumes, number)
@@ -54,6 +54,7 @@ def write_case_page(case: CaseFolder) -> None:
         statistics=statistics,
         anchor=anchor(case.name),
         has_label=volumes.label is not None,
+        outlined=bool(volumes.candidates),
         slices={number: pictures for number, (_, pictures) in slices.items()},
         film={iteration: _inline(picture) for iteration, picture in film},
         film_slice=largest,

@@ -96,17 +96,19 @@ class RunReport:
             failures = gather(failures)
         if idist.get_rank() != 0:
             return
-        rows = rows_of_run(run_folder, failures)
+        earlier = run_folder.earlier_cases()
+        rows = rows_of_run(run_folder, failures, earlier)
         done = [run_folder.case(name) for name in rows["case"][rows["status"] == DONE]]
         pages = [case for case in done if case.has("page")]
         size = sum(case.file("page").stat().st_size for case in pages)
-        together = len(rows) <= ON_ONE_PAGE and size <= LARGEST_PAGE
+        together = len(run_folder.entries) <= ON_ONE_PAGE and size <= LARGEST_PAGE
         links = {
-            case.name: f"#{anchor(case.name)}"
-            if together
-            else quote(str(case.file("page").relative_to(run_folder.path)), errors="surrogateescape")
-            for case in pages
+            case.name: quote(str(case.file("page").relative_to(run_folder.path)), errors="surrogateescape")
+            for case in (*pages, *earlier)
+            if case.has("page")
         }
+        if together:
+            links |= {case.name: f"#{anchor(case.name)}" for case in pages}
         sections = [section_of_page(case) for case in pages] if together else []
         page = report_page(rows, self._facts(engine), links, sections, run_folder.interrupted, run_folder.passed_over)
         try:

@@ -8,21 +8,26 @@ from typing import Any
 
 import pandas as pd
 
+from bundle.cases.case import CaseFolder
 from bundle.cases.run_folder import Failure, RunFolder
+from bundle.errors import InputError
 
-DONE, FAILED, MISSING = "done", "failed", "not reached"
+DONE, FAILED, MISSING, EARLIER = "done", "failed", "not reached", "of an earlier run"
 
 COLUMNS = (
-    *("case", "image", "status", "lesion_ml", "components", "largest_ml", "largest_place", "expert_ml", "dice"),
-    *("iterations", "seconds", "warnings", "failure"),
+    *("case", "image", "status", "lesion_ml", "from_ml", "to_ml", "components", "largest_ml", "largest_place"),
+    *("expert_ml", "dice", "iterations", "seconds", "warnings", "failure"),
 )
 
 
 def _of_statistics(statistics: dict[str, Any]) -> dict[str, Any]:
     largest = statistics["components"][0] if statistics["components"] else {}
     expert = statistics.get("expert", {})
+    low, high = statistics["refinement"].get("uncertain_ml", (None, None))
     return {
         "lesion_ml": statistics["lesion_ml"],
+        "from_ml": low,
+        "to_ml": high,
         "components": statistics["number_of_components"],
         "largest_ml": largest.get("volume_ml"),
         "largest_place": largest.get("place"),
@@ -34,15 +39,17 @@ def _of_statistics(statistics: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def rows_of_run(run_folder: RunFolder, failures: Iterable[Failure]) -> pd.DataFrame:
-    """All volumes of a run, in the order of the run.
+def rows_of_run(run_folder: RunFolder, failures: Iterable[Failure], earlier: Iterable[CaseFolder] = ()) -> pd.DataFrame:
+    """All volumes of a run, in the order of the run, then those of earlier runs in its folder.
 
     Args:
         run_folder: of the run.
         failures: of all its processes.
+        earlier: cases of earlier runs in its folder.
 
     Returns:
-        DataFrame: one row per volume, the columns of ``COLUMNS``; volumes in ml, what is unknown is missing.
+        DataFrame: one row per volume, the columns of ``COLUMNS``; volumes in ml, ``from_ml`` and ``to_ml`` where
+            the threshold is uncertain; what is unknown is missing.
     """
     sentences = {failure.case: failure.sentence for failure in failures}
     rows = []
@@ -54,6 +61,15 @@ def rows_of_run(run_folder: RunFolder, failures: Iterable[Failure]) -> pd.DataFr
             rows.append({**row, "status": DONE, **_of_statistics(run_folder.case(name).statistics())})
         else:
             rows.append({**row, "status": MISSING})
+    for case in earlier:
+        try:
+            statistics = case.statistics()
+            rows.append(
+                {"case": case.name, "image": statistics["image"], "status": EARLIER, **_of_statistics(statistics)}
+            )
+        except (InputError, KeyError, TypeError):
+            # of a version before, or cut short
+            continue
     return pd.DataFrame(rows, columns=COLUMNS).convert_dtypes()
 
 

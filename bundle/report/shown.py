@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from bundle.cases.case import CaseFolder
-from bundle.postprocessing.cleaning import touching
 
 # around the brain, in pictures
 MARGIN_MM = 6.0
@@ -34,7 +33,7 @@ class Shown(NamedTuple):
         white: intensity that is shown white, the 99.5th percentile of the whole brain.
         brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
         others: further contrasts by name, 1.0 being white.
-        candidates: where the threshold is uncertain, the masks (bool) at its lowest and at its highest.
+        candidates: where the threshold is uncertain, the masks (bool) at the lowest and the highest that may be right.
     """
 
     numbers: list[int]
@@ -62,17 +61,6 @@ def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[
     return sorted({*chosen, int(area.argmax())})
 
 
-def candidates(score: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> list[np.ndarray]:
-    """What else the lesions of a mask could be: all of the same components at other thresholds of the score.
-
-    Args:
-        score: lesion score, the shape of ``mask``.
-        mask: where a lesion is marked (bool).
-        thresholds: of the score.
-    """
-    return [touching(score > threshold, mask) for threshold in thresholds]
-
-
 def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
     box = []
     for axis in (0, 1):
@@ -90,26 +78,27 @@ def shown(
     found_brain: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
     others: Mapping[str, np.ndarray] | None = None,
-    thresholds: Sequence[float] = (),
+    uncertain: bool = False,
 ) -> Shown:
     """Cut what is shown out of the volumes of a case.
 
     Args:
-        volume: gives "mask", "image", "error", "reconstruction" and "iterations", and with thresholds "score",
-            W x H x D, axes towards left, posterior and superior; each is asked for once, and let go before the next.
+        volume: gives "mask", "image", "error", "reconstruction" and "iterations", and of an uncertain threshold
+            "possible_lesions", W x H x D, axes towards left, posterior and superior; each is asked for once, and let
+            go before the next.
         brain_of: from the image to where the brain is (bool).
         spacing: millimetres per voxel.
         label: the expert's mask.
         found_brain: the brain where the skull was taken off.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
         others: further contrasts by name.
-        thresholds: of the score, see :py:func:`candidates`.
+        uncertain: whether the threshold is.
     """
     mask = volume("mask") > 0
-    possible = candidates(volume("score"), mask, thresholds) if thresholds else []
+    possible = volume("possible_lesions").astype(np.uint8) if uncertain else np.zeros_like(mask, np.uint8)
     image = volume("image")
     brain = brain_of(image)
-    numbers = chosen_slices(mask, brain) if numbers is None else list(numbers)
+    numbers = chosen_slices(mask | (possible > 0), brain) if numbers is None else list(numbers)
     box = (*_box(brain, spacing), numbers)
     white = float(np.percentile(image[brain], 99.5))
     mask, image = mask[box], image[box]
@@ -132,17 +121,17 @@ def shown(
             name: other[box] / max(float(np.percentile(other[brain], 99.5)), 1e-6)
             for name, other in (others or {}).items()
         },
-        [candidate[box] for candidate in possible],
+        [(possible[box] & end) > 0 for end in (1, 2)] if uncertain else [],
     )
 
 
 def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     """What is shown of a case that is finished, with the expert's mask where the run knew it."""
     refinement = case.statistics()["refinement"]
-    thresholds = refinement["threshold_range"] if "uncertain_ml" in refinement else []
+    uncertain = "uncertain_ml" in refinement and case.has("possible_lesions")
     with ThreadPoolExecutor(1) as reader:
         # each volume is read while the one before it is looked at
-        names = iter(("mask", *(["score"] if thresholds else []), "error", "reconstruction", "iterations"))
+        names = iter(("mask", *(["possible_lesions"] if uncertain else []), "error", "reconstruction", "iterations"))
         coming = {next(names): reader.submit(case.volume, "mask")}
         scan = case.scan()
         spacing = [float(mm) for mm in scan.pixdim]
@@ -159,4 +148,4 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
             return found
 
         brain_of = partial(case.brain, found=found_brain)
-        return shown(volume, brain_of, spacing, case.label(), found_brain, numbers, others, thresholds)
+        return shown(volume, brain_of, spacing, case.label(), found_brain, numbers, others, uncertain)

@@ -160,6 +160,36 @@ def test_results_of_before_do_not_stay_where_a_case_now_fails(tmp_path):
     assert os.listdir(tmp_path / "out" / "a") == ["corrected.nii.gz"]
 
 
+def test_results_of_the_same_scan_stay_where_a_run_with_other_settings_fails(tmp_path, caplog):
+    caplog.set_level("INFO")
+    entry = scan(tmp_path, "a")
+    done_by(run_folder(tmp_path), [entry])
+    before = sorted(os.listdir(tmp_path / "out" / "a"))
+    mask = scan(tmp_path, "mask_on_another_grid")["image"]
+
+    def refuse(entry):
+        raise InputError("mask.nii.gz: lies elsewhere.")
+
+    run = run_folder(tmp_path, settings={"radius": 3})
+    with run.opened():
+        assert not list(VolumeStream([{**entry, "brain_mask": mask}], refuse, run, progress=False))
+    assert sorted(os.listdir(tmp_path / "out" / "a")) == before
+    assert "is replaced when the new one is there" in caplog.text
+    (failure,) = run.failures
+    assert failure.sentence == "mask.nii.gz: lies elsewhere. The result of an earlier run stays."
+    assert not run.has_result("a"), "and it is no result of this run"
+
+
+def test_a_run_knows_the_cases_of_earlier_ones_in_its_folder(tmp_path):
+    done_by(run_folder(tmp_path), [scan(tmp_path, "a"), scan(tmp_path, "b")])
+    run = run_folder(tmp_path)
+    done_by(run, [scan(tmp_path, "b"), scan(tmp_path, "c")])
+    assert [case.name for case in run.earlier_cases()] == ["a"]
+    shard = run_folder(tmp_path, shard="1/2")
+    done_by(shard, [scan(tmp_path, "c")])
+    assert shard.earlier_cases() == []
+
+
 def test_results_stay_where_only_their_pictures_fail(tmp_path):
     run = run_folder(tmp_path)
     with run.opened():

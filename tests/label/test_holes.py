@@ -1,6 +1,8 @@
 """What an attacker tries on the real server. Nothing is let in, and nothing of the user changes."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import numpy as np
@@ -319,6 +321,31 @@ def test_without_the_token_nothing(open_server):
     assert bare.ask("GET", "/info/", headers={"Cookie": cookie.partition(";")[0]}).status == 200
     # a token does not make a stranger of a page a friend
     assert open_server.ask("GET", "/info/", headers={"Origin": "http://evil.example"}).status == 403
+
+
+def test_an_image_that_was_sent_is_there_at_once(open_server):
+    """The server looks through its folder whenever a file changes, in a thread of its own."""
+    shape, affine = grid(open_server, "other")
+    changes, done = open_server.served / "changing.nii", threading.Event()
+
+    def change():
+        while not done.is_set():
+            changes.write_bytes(b"x")
+            changes.unlink()
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        changing = elsewhere.submit(change)
+        try:
+            for value in range(30):
+                sent = {"file": ("sent.nii", nifti(np.full(shape, value, np.int16), affine))}
+                answer = open_server.send("PUT", "/datastore/image?image=sent", {"params": "{}"}, sent)
+                assert answer.status == 200, answer.body
+                answer = open_server.ask("GET", "/datastore/image?image=sent")
+                assert answer.status == 200 and answer.body == sent["file"][1], (value, answer.body[:300])
+        finally:
+            done.set()
+        changing.result()
+    assert open_server.ask("DELETE", "/datastore/image?id=sent").status == 200
 
 
 def test_originals_outlive_what_is_asked_for(open_server):

@@ -110,6 +110,10 @@ def test_only_a_judge_may_be_missing_where_that_is_allowed(golden_model, tmp_pat
     assert judged.lesion_threshold.isnan(), "a judge that is to be trained has no threshold"
     with pytest.raises(InputError, match="has no judge"):
         ModelLoader(str(tmp_path / "pair.pt"), judged)(engine)
+    torch.save(judged.state_dict(), tmp_path / "judged.pt")
+    with pytest.raises(InputError, match=r"no threshold; set it .* itermask2 calibrate"):
+        ModelLoader(str(tmp_path / "judged.pt"), judged)(engine)
+    ModelLoader(str(tmp_path / "judged.pt"), judged, calibrated=False)(engine)
     # a model without a judge has no use for one
     torch.save(judged.state_dict(), tmp_path / "judged.pt")
     ModelLoader(str(tmp_path / "judged.pt"), golden_model)(engine)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from bundle.errors import InputError
 from bundle.postprocessing.cleaning import with_high_peak, with_holes_filled, without_haze, without_small
-from bundle.postprocessing.mark_lesions import MarkLesionsd, uncertain_ml
+from bundle.postprocessing.mark_lesions import POSSIBLE, MarkLesionsd, uncertain_ml
 from bundle.postprocessing.volume_score import VolumeScored, smoothed_across_slices, volume_score
 from bundle.postprocessing.volume_threshold import (
     edge_step,
@@ -297,7 +297,7 @@ def test_nothing_outside_the_brain_is_marked():
 
 def test_a_threshold_that_is_not_calibrated_marks_nothing_silently():
     data = {"pred": torch.ones(1, 4, 4, 2), "score": torch.zeros(1, 4, 4, 2)}
-    with pytest.raises(InputError, match="calibrate_judge"):
+    with pytest.raises(InputError, match="itermask2 calibrate"):
         mark_lesions()({**data, "refinement": {"lesion_threshold": float("nan")}})
 
 
@@ -326,18 +326,25 @@ def ranged(outer: float) -> dict:
     image = torch.from_numpy(intensity + 0.2 * (np.indices(intensity.shape).sum(0) % 2))[None].float()
     image, scores = MetaTensor(image, affine=torch.eye(4)), torch.from_numpy(score)[None].float()
     data = {"pred": image > 9, "image": image, "score": scores}
-    return mark_lesions()({**data, "refinement": {"lesion_threshold": 0.2}})["refinement"]
+    return mark_lesions()({**data, "refinement": {"lesion_threshold": 0.2}})
 
 
 def test_a_lesion_and_its_halo_that_are_as_sharp_make_a_threshold_uncertain():
     sure, unsure = ranged(0.2), ranged(0.85)
-    for found in (sure, unsure):
+    for found in (sure["refinement"], unsure["refinement"]):
         low, high = found["threshold_range"]
         assert 0.2 <= low <= found["volume_threshold"] <= high
-    assert "uncertain_ml" not in sure
+    assert "uncertain_ml" not in sure["refinement"] and POSSIBLE not in sure
     # voxels of 1 microlitre: the lesion, and the lesion with its halo
     _, score, _ = halo(2.0, 0.85)
-    assert unsure["uncertain_ml"] == [round((score > above).sum() / 1000, 1) for above in (1, 0.2)] == [0.2, 0.7]
+    assert (
+        unsure["refinement"]["uncertain_ml"]
+        == [round((score > above).sum() / 1000, 1) for above in (1, 0.2)]
+        == [0.2, 0.7]
+    )
+    possible = unsure[POSSIBLE][0].numpy()
+    assert np.array_equal(possible > 0, score > 0.2) and np.array_equal(possible == 3, score > 1)
+    assert set(np.unique(possible)) == {0, 1, 3} and np.array_equal(unsure[POSSIBLE].affine, np.eye(4))
 
 
 def test_what_is_computed_in_a_box_is_that_of_the_whole_volume():

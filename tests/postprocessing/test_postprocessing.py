@@ -79,6 +79,16 @@ def test_statistics_are_plain_data():
     assert statistics["notice"] == "Research use only. Not a medical device."
 
 
+def test_an_empty_mask_that_is_uncertain_is_told():
+    def said(pred, **refinement) -> str:
+        data = {**case(), "refinement": refinement}
+        data["pred"] = data["pred"] * pred
+        return " ".join(LesionStatisticsd("pred", 2.0, "flair")(data)["statistics"]["warnings"])
+
+    assert "No lesion is marked, but 3.7 ml score nearly as high" in said(0, uncertain_ml=[0.0, 3.7])
+    assert said(0) == said(1, uncertain_ml=[1.0, 3.7]) == ""
+
+
 def test_agreement_with_an_expert():
     """The model marks 7 voxels of 1 ml; the expert marks two of them and three others."""
     data = case()

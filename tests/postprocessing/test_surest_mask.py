@@ -30,10 +30,13 @@ def marked(
         "pred": MetaTensor(torch.from_numpy(MARKED)[None], affine=np.eye(4)),
         "score": torch.from_numpy(SCORE)[None],
         "joint_probability": torch.from_numpy(PROBABILITY)[None],
+        "possible_lesions": torch.from_numpy(MARKED)[None],
         "refinement": {"lesion_threshold": 0.1, "volume_threshold": 0.4, **refinement},
     }
     found = SurestMaskd("pred", "bright", score, 0.8, 4.0, 1, 0.1, SEARCH, together_ml, same_lesions)(data)
-    return np.asarray(found["pred"][0]) > 0, {**found["refinement"], "score": np.asarray(found["score"][0])}
+    possible = "possible_lesions" in found
+    facts = {**found["refinement"], "score": np.asarray(found["score"][0]), "possible": possible}
+    return np.asarray(found["pred"][0]) > 0, facts
 
 
 def test_expected_dice_is_twice_the_overlap_by_both_sizes():
@@ -47,7 +50,7 @@ def test_what_other_contrasts_deny_is_not_marked():
     mask, refinement = marked(threshold_range=[0.2, 0.4], uncertain_ml=[1.0, 2.0])
     assert refinement["together_share"] == 1 and mask[LESION].mean() > 0.5 and not mask[FALSE].any()
     # of the mask that is replaced
-    assert not {"threshold_range", "uncertain_ml"} & set(refinement)
+    assert not {"threshold_range", "uncertain_ml"} & set(refinement) and not refinement["possible"]
     assert np.array_equal(mask, refinement["score"] > refinement["volume_threshold"])
     assert 0.5 < refinement["expected_dice"] < 1
 
@@ -56,7 +59,7 @@ def test_the_leading_contrast_alone_decides_about_small_lesions():
     mask, refinement = marked(together_ml=(0.2, 0.3), threshold_range=[0.2, 0.4])
     assert np.array_equal(mask, MARKED > 0) and np.array_equal(refinement["score"], SCORE)
     assert refinement["together_share"] == 0 and refinement["volume_threshold"] == 0.4
-    assert refinement["threshold_range"] == [0.2, 0.4] and "expected_dice" not in refinement
+    assert refinement["threshold_range"] == [0.2, 0.4] and "expected_dice" not in refinement and refinement["possible"]
 
 
 def test_the_leading_contrast_outlines_what_all_agree_on():

@@ -50,6 +50,23 @@ def test_the_table_of_the_run(outputs):
         assert row["components"] == statistics["number_of_components"]
 
 
+def test_cases_of_earlier_runs_in_the_folder_are_listed(outputs, trained, tmp_path):
+    shutil.copytree(outputs, tmp_path / "out")
+    scan = write_head(tmp_path, "another", 40)["image"]
+    run("infer", ["inference"], image=scan, output_dir=str(tmp_path / "out"), ckpt_path=str(trained / "model.pt"))
+    table = pd.read_csv(tmp_path / "out" / "volumes.csv").set_index("case")
+    assert table["status"].to_dict() == {
+        "another_flair": "done",
+        "patient_0_flair": "of an earlier run",
+        "patient_1_flair": "of an earlier run",
+    }
+    earlier = pd.read_csv(outputs / "volumes.csv").set_index("case")
+    assert table["lesion_ml"]["patient_0_flair"] == earlier["lesion_ml"]["patient_0_flair"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'href="patient_0_flair/patient_0_flair_report.html"' in page and 'href="#case-' in page
+    assert "3 volumes, 2 of an earlier run" in page
+
+
 def test_pictures_lie_beside_it(outputs):
     for name in ("slices", "film", "curve"):
         picture = Image.open(outputs / "patient_0_flair" / f"patient_0_flair_{name}.png")
@@ -65,7 +82,7 @@ def test_a_page_of_its_own(outputs):
 def test_an_uncertain_threshold_is_told(outputs, tmp_path):
     shutil.copytree(outputs / "patient_0_flair", tmp_path / "patient_0_flair")
     case = CaseFolder(tmp_path / "patient_0_flair")
-    shutil.copy(case.file("error"), case.file("score"))
+    shutil.copy(case.file("mask"), case.file("possible_lesions"))
     for said, found in ((True, {"uncertain_ml": [10.04, 30.0], "threshold_range": [0.5, 1.5]}), (False, {})):
         kept = {key: value for key, value in case.statistics()["refinement"].items() if key != "uncertain_ml"}
         case.file("statistics").write_text(json.dumps({**case.statistics(), "refinement": {**kept, **found}}))
@@ -109,4 +126,6 @@ def test_many_volumes_are_an_index(outputs):
     links = {name: f"{name}/{name}_report.html" for name in table["case"]}
     page = report_page(table, {}, links)
     assert len(page) < 1_000_000 and 'href="case 499/case 499_report.html"' in page and "<img" not in page
+    uncertain = report_page(rows({"lesion_ml": 0.0, "from_ml": 0.0, "to_ml": 3.71}), {}, {})
+    assert "(0.0 to 3.7)" in uncertain and " to " not in page.partition("<tbody>")[2].partition("</tbody>")[0]
     assert (outputs / "patient_0_flair" / "patient_0_flair_report.html").stat().st_size < 500_000

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bundle.report.pictures import CAPTION, film_strip, mask_curve, montage, slice_pictures
-from bundle.report.shown import Shown, candidates, chosen_slices, shown
+from bundle.report.shown import Shown, chosen_slices, shown
 
 
 def volumes(lesion: bool = True) -> dict[str, np.ndarray]:
@@ -47,19 +47,19 @@ def test_left_is_on_the_right_and_the_nose_is_up():
 
 def test_an_uncertain_threshold_is_outlined_at_both_ends():
     v = volumes()
-    # higher within the mask, and something else that scores
-    score = v["mask"] * 1.0
-    score[29:31, 16:18] *= 2
-    score[27:33, 13:21, 4:6] += 0.5
-    score[8:12, 40:44, 4:6] = 0.6
-    low, high = candidates(score, v["mask"] > 0, (0.4, 1.9))
-    assert low[..., 4].sum() == 6 * 8 and high[..., 4].sum() == 2 * 2, "the lesion alone, larger and smaller"
-    thresholds = (0.4, 1.9)
-    doubted = shown({**v, "score": score}.__getitem__, lambda image: image > 0, (2.0, 1.0, 3.0), thresholds=thresholds)
+    # smaller at the higher threshold; and something else in a slice without a mask
+    possible = v["mask"] * 1.0
+    possible[29:31, 16:18] = 3 * (possible[29:31, 16:18] > 0)
+    possible[27:33, 20:24, 1] = 1
+    doubted = shown(
+        {**v, "possible_lesions": possible}.__getitem__, lambda image: image > 0, (2.0, 1.0, 3.0), uncertain=True
+    )
+    low, high = ((possible.astype(int) & end) > 0 for end in (1, 2))
     assert [candidate.sum() for candidate in doubted.candidates] == [low.sum(), high.sum()] and not seen().candidates
+    assert 1 in doubted.numbers, "what else may be a lesion is shown"
     outlined, sure = (np.asarray(slice_pictures(case, 4)["outline"]).astype(int) for case in (doubted, seen()))
     yellow, before = ((picture[..., 1] - picture[..., 2] > 120).sum() for picture in (outlined, sure))
-    assert yellow > 100 and before == 0
+    assert yellow > 50 and before == 0
 
 
 def test_a_scale_tells_millimetres():
