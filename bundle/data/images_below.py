@@ -17,7 +17,12 @@ LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
 # and of what a run leaves beside a mask
 NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score", "coil_field")
 
-_LAST_WORD = re.compile(f"(?<![A-Za-z])(?:{'|'.join(NOT_IMAGES)})$", re.IGNORECASE)
+
+def _last_word(words: Collection[str]) -> re.Pattern[str]:
+    return re.compile(f"(?<![A-Za-z])(?:{'|'.join(words)})$", re.IGNORECASE)
+
+
+_LABEL, _NOT_IMAGE = _last_word(LABELS), _last_word(NOT_IMAGES)
 
 # so many names are listed of what was passed over
 _MOST_LISTED = 50
@@ -25,7 +30,12 @@ _MOST_LISTED = 50
 
 def is_image(path: str | Path) -> bool:
     """Whether a file is, by its name, an image and no mask or result that lies beside one."""
-    return str(path).lower().endswith(IMAGES) and _LAST_WORD.search(stem_of(path)) is None
+    return str(path).lower().endswith(IMAGES) and _NOT_IMAGE.search(stem_of(path)) is None
+
+
+def is_label(path: str | Path) -> bool:
+    """Whether a file is, by its name, a mask that lies beside an image."""
+    return str(path).lower().endswith(IMAGES) and _LABEL.search(stem_of(path)) is not None
 
 
 def volumes_in(folder: Path, pattern: str) -> list[str]:
@@ -50,9 +60,13 @@ def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
         else:
             reason = "of another contrast, or not chosen by --pattern"
         reasons.setdefault(reason, []).append(name)
+
+    def listed(names: list[str]) -> str:
+        more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+        return f"{', '.join(names[:_MOST_LISTED])}{more}."
+
     return [
-        f"{folder}: {len(names)} files were passed over, {reason}: {', '.join(names[:_MOST_LISTED])}"
-        + (f" and {len(names) - _MOST_LISTED} more." if len(names) > _MOST_LISTED else ".")
+        f"{folder}: {len(names)} {'file' if len(names) == 1 else 'files'} passed over, {reason}: {listed(names)}"
         for reason, names in reasons.items()
     ]
 

@@ -87,11 +87,13 @@ LAYOUTS = {
         {name: name for name in ("flair", "t1", "t1ce")},
         r"TCGA_[^/]+",
     ),
-    # images anywhere; a label lies beside its image as IMAGE_seg, seg or the like, or as IMAGE in a folder "labels"
+    # images anywhere; a label lies beside its image as IMAGE_seg, seg or the like, or as IMAGE in a folder "labels";
+    # IMAGE_flair may have IMAGE_seg
     "folder": Layout(
-        r"(?P<folder>(?:.*/)?)(?P<stem>[^/]*)MODALITY",
+        r"(?P<folder>(?:.*/)?)(?P<stem>(?P<without>[^/]*?)(?:[_-](?i:flair|t1w?|t1ce|t1gd|t2w?|dwi|trace))?)MODALITY",
         (
             *(f"{{folder}}{{stem}}[_-]{ending}.nii*" for ending in LABELS),
+            *(f"{{folder}}{{without}}[_-]{ending}.nii*" for ending in LABELS),
             *("labels/{stem}.nii*", "{folder}seg.nii*", "{folder}lesion.nii*"),
         ),
         dict.fromkeys(("flair", "t1", "t1ce", "t2", "dwi"), ""),

@@ -16,13 +16,24 @@ import numpy as np
 from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
+from bundle.data.folders import files_below
+from bundle.data.images_below import is_label
 from bundle.data.layouts import LAYOUTS, find_cases
 from bundle.data.scan_files import stamps
 from bundle.data.volumes import check_label, check_same_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import write_whole
 
-_CSV_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+_CSV_SPLITS = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+# so many names are listed of masks without an image
+_MOST_LISTED = 5
 
 
 def _examine(root: Path, case: dict[str, str]) -> dict[str, Any]:
@@ -83,8 +94,11 @@ def _split_of_patients(
         return dict.fromkeys(patients, "test")
     table = root / "dataset.csv"
     if table.is_file():
-        with table.open() as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with table.open(encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{table}: its text is not UTF-8; save the table as CSV in UTF-8.") from error
         if rows and {"patient", "split"} <= set(rows[0]):
             return {row["patient"]: _CSV_SPLITS[row["split"]] for row in rows if row["split"] in _CSV_SPLITS}
     shuffled = sorted(set(patients))
@@ -129,8 +143,8 @@ def prepare_dataset(
         pattern: which images to take, for instance ``**/*_flair.nii.gz``.
         patient: what of a path names the patient, a regular expression (``sub-[0-9]+``), where the layout does not say
             it or says it otherwise. In the layout "folder", folders are patients, and in a folder without any its
-            images are; the label of ``x.nii.gz`` is ``x_seg.nii.gz`` (mask, label, lesion, roi) or ``seg.nii.gz``
-            beside it, or ``labels/x.nii.gz``.
+            images are; the label of ``x.nii.gz`` or ``x_flair.nii.gz`` is ``x_seg.nii.gz`` (mask, label, lesion, roi)
+            or ``seg.nii.gz`` beside it, or ``labels/x.nii.gz``.
         also: further contrasts of the same patient and folder, listed beside the first one where they are there: images
             become paths by contrast. Not in the layout "folder", which cannot tell contrasts apart.
 
@@ -172,7 +186,7 @@ def prepare_dataset(
     datalist: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for case in examined:
         if case["patient"] not in split:
-            faults.append(f"{root / case['image']}: dataset.csv gives its patient no split; add one.")
+            faults.append(f"{root / case['image']}: dataset.csv gives its patient no split; write train, val or test.")
             continue
         paths: dict[str, Any] = {key: str(root.resolve() / case[key]) for key in ("image", "label") if key in case}
         if also:
@@ -183,6 +197,13 @@ def prepare_dataset(
         datalist[split[case["patient"]]].append({**case, **paths})
     write_whole(target, json.dumps(datalist, indent=4) + "\n")
     notes.unlink()
+    used = {case.get("label") for case in cases}
+    masks = [path for path in files_below(root) if is_label(path) and path not in used]
+    if layout == "folder" and masks:
+        faults.append(
+            f"{root}: masks by their names that belong to no image: {len(masks)} ({', '.join(masks[:_MOST_LISTED])}"
+            f"{', …' if len(masks) > _MOST_LISTED else ''}); name a mask as its image, with _seg at the end."
+        )
     counts = ", ".join(f"{len(entries)} {name}" for name, entries in datalist.items())
     healthy = sum("label" not in entry for entries in datalist.values() for entry in entries)
     if healthy:

@@ -70,6 +70,25 @@ def _check_kept(folder: Path, patients: Sequence[Person]) -> None:
             )
 
 
+def _check_is_ours(datalist: Path) -> None:
+    """Refuse to replace a datalist of somebody else.
+
+    Raises:
+        InputError: naming it.
+    """
+    if not datalist.exists():
+        return
+    try:
+        splits = json.loads(datalist.read_text()).values()
+        images = [Path(entry["image"]).name for entries in splits for entry in entries]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        images = [""]
+    if not all(name.startswith("Simulated_") for name in images):
+        raise InputError(
+            f"{datalist}: it lists scans that were not simulated, and it would be replaced; choose another folder."
+        )
+
+
 def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]:
     """Simulate one person into ``folder``, unless that was done before; gives the person's datalist entry."""
     label = _label_of(folder, person)
@@ -118,8 +137,8 @@ def write_cohort(
             :py:func:`bundle.phantom.shapes.shapes_in`.
 
     Raises:
-        InputError: when there is no such kind, or no such mask; when there are more people than numbers for them, or
-            somebody who is there already has other lesions.
+        InputError: when there is no such kind, or no such mask; when nobody is asked for, or more people than there
+            are numbers for; when somebody who is there already has other lesions, or ``datalist.json`` is of others.
 
     Returns:
         str: path of the datalist.
@@ -129,6 +148,8 @@ def write_cohort(
             f"--seed {seed}: people have numbers below 2^32, {APART} of them for a split; ask for fewer people, or "
             "give a smaller seed."
         )
+    if not training + validation + patients:
+        raise InputError("0 people were asked for; give a number as --training, --validation or --patients.")
     unknown = [kind for kind in kinds if kind not in LESIONS]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such kind of lesion; choose of {', '.join(LESIONS)}.")
@@ -144,6 +165,8 @@ def write_cohort(
             for i, number in enumerate(patient_seeds)
         ],
     }
+    datalist = root / "datalist.json"
+    _check_is_ours(datalist)
     _check_kept(root, people["test"])
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         work = {
@@ -153,7 +176,6 @@ def write_cohort(
         everyone = [future for futures in work.values() for future in futures]
         for _ in tqdm(as_completed(everyone), total=len(everyone), desc="Simulating", unit="person"):
             pass
-    datalist = root / "datalist.json"
     entries = {split: [future.result() for future in futures] for split, futures in work.items()}
     write_whole(datalist, json.dumps(entries, indent=4) + "\n")
     return str(datalist)

@@ -145,6 +145,23 @@ def test_labels_beside_their_images(label, tmp_path):
     assert "healthy" not in said
 
 
+@pytest.mark.parametrize("ending", ["flair", "FLAIR", "t1ce", "T1w"])
+def test_a_contrast_may_be_missing_in_the_name_of_the_label(ending, tmp_path):
+    for i in range(3):
+        save(IMAGE, tmp_path / "set" / f"p{i}" / f"p{i}_{ending}.nii.gz")
+        save(LESION, tmp_path / "set" / f"p{i}" / f"p{i}_seg.nii.gz")
+    said, datalist = prepare("folder", tmp_path / "set", validation=1, test=1)
+    assert all(entry["lesion_voxels"] for split in datalist.values() for entry in split), said
+
+
+def test_masks_without_an_image_are_named(tmp_path):
+    for i in range(3):
+        save(IMAGE, tmp_path / "set" / f"p{i}.nii.gz")
+    save(LESION, tmp_path / "set" / "expert-0_lesion.nii.gz")
+    said, _ = prepare("folder", tmp_path / "set", validation=1, test=1)
+    assert "masks by their names that belong to no image: 1 (expert-0_lesion.nii.gz)" in said
+
+
 def test_incomplete_cases_are_named_and_the_rest_goes_on(tmp_path):
     root = tmp_path / "set"
     pairs = make("brats2021", root)
@@ -175,6 +192,12 @@ def test_a_table_of_splits_decides(tmp_path):
         "validation": ["TCGA_1"],
         "test": ["TCGA_0"],
     }
+    (root / "dataset.csv").write_text("patient,split\nTCGA_0,test\nTCGA_1,validation\nTCGA_2,elsewhere\n")
+    said, datalist = prepare("lgg_flair", root)
+    assert len(datalist["validation"]) == 1 and "gives its patient no split; write train, val or test" in said
+    (root / "dataset.csv").write_bytes("patient,split\nM\xfcller,test\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"dataset\.csv: its text is not UTF-8"):
+        prepare("lgg_flair", root)
 
 
 def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):

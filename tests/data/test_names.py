@@ -103,10 +103,10 @@ def test_what_was_passed_over_is_counted_and_listed(tmp_path):
     assert [entry["case"] for entry in data] == ["scan"]
     said = {sentence.removeprefix(f"{tmp_path}: ") for sentence in data.passed_over}
     assert said == {
-        "1 files were passed over, links that lead nowhere: lost.nii.",
-        "1 files were passed over, masks or results by their names: scan_seg.nii.gz.",
-        "2 files were passed over, no images by their names: notes.txt, table.csv.",
-        "1 files were passed over, of another contrast, or not chosen by --pattern: sub-01_T1w.nii.gz.",
+        "1 file passed over, links that lead nowhere: lost.nii.",
+        "1 file passed over, masks or results by their names: scan_seg.nii.gz.",
+        "2 files passed over, no images by their names: notes.txt, table.csv.",
+        "1 file passed over, of another contrast, or not chosen by --pattern: sub-01_T1w.nii.gz.",
     }
 
 
@@ -115,7 +115,7 @@ def test_long_lists_of_what_was_passed_over_are_cut(tmp_path):
     data = inference_data(image=str(tmp_path))
     assert len(list(data)) == 1
     (sentence,) = data.passed_over
-    assert "120 files were passed over" in sentence and sentence.endswith("049.txt and 70 more.")
+    assert "120 files passed over" in sentence and sentence.endswith("049.txt and 70 more.")
 
 
 def test_a_brain_mask_that_is_used_was_not_passed_over(tmp_path):

@@ -130,6 +130,22 @@ def test_patients_who_are_there_keep_their_lesions(tmp_path, monkeypatch):
     assert (tmp_path / "Simulated_20001" / "Simulated_20001_t1.nii.gz").exists()
 
 
+@pytest.mark.parametrize("theirs", ['{"test": [{"image": "scan.nii.gz"}]}', "[]x", '{"test": 1}'])
+def test_a_datalist_of_other_scans_is_never_replaced(theirs, tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
+    (tmp_path / "datalist.json").write_text(theirs)
+    with pytest.raises(InputError, match=r"datalist\.json: it lists scans that were not simulated"):
+        write_cohort(str(tmp_path), training=1, validation=0, patients=0, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["datalist.json"]
+    assert (tmp_path / "datalist.json").read_text() == theirs
+
+
+def test_nobody_is_no_cohort(tmp_path):
+    with pytest.raises(InputError, match="0 people"):
+        write_cohort(str(tmp_path / "none"), training=0, validation=0, patients=0)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("numbers", [{"training": 10_001}, {"validation": 10_001}, {"seed": 2**32 - 20_000}])
 def test_no_person_is_in_two_splits(numbers, tmp_path, monkeypatch):
     monkeypatch.setattr("bundle.phantom.cohort.simulate", number_of)
