@@ -148,6 +148,8 @@ class BrainMaskd(MapTransform):
             # a constant below zero around the brain does no harm
             self._check_intensities(image, mask, mask if strip or given is not None else image > image.min(), path)
             doubts = self._intensity_warnings(image, mask, given) + self._size_warnings(image, mask, given, path)
+            if strip or given is not None:
+                doubts += self._fit_warnings(image, mask)
             mask.meta[SKULL_ON] = int(bool(head) and not strip)
             if mask.meta[SKULL_ON]:
                 remedy = "strip it" if self.can_strip else f"install the skull stripping ({HOW_TO_INSTALL})"
@@ -198,6 +200,17 @@ class BrainMaskd(MapTransform):
         if plausibility.contrast(voxels[brain]) < limits.least_contrast:
             said.append(
                 "All of the brain has nearly the same intensity: look at the scan; the result is not to be trusted."
+            )
+        saturated = float((voxels[brain] == voxels[brain].max()).mean())
+        if saturated > limits.saturated:
+            said.append(
+                f"{100 * saturated:.0f} % of the brain have the highest of all intensities: they were cut off, and "
+                "lesions with them; the result is not to be trusted. Export the scan again with all of its range."
+            )
+        if plausibility.jump_share(voxels, brain, limits) > limits.jump_share:
+            said.append(
+                "Neighbours in the brain jump from bright to dark and back, as where intensities above a limit begin "
+                "anew at zero (a conversion to 8 bits); look at the scan; the result is not to be trusted."
             )
         lowest = float(image.min())
         around = voxels[~brain]
@@ -257,9 +270,27 @@ class BrainMaskd(MapTransform):
                     f"The image shows no tissue in {100 * dark:.0f} % of the brain mask: it may lie elsewhere than the "
                     "brain; look at its outline."
                 )
+        holes = plausibility.hole_share(np.asarray(mask[0]), spacing)
+        if holes > limits.hole_share:
+            said.append(
+                f"The brain has holes of {holes * millilitres:.0f} ml, in which no lesion is looked for: was something "
+                "cut out? Give the scan as it was, and a mask of the whole brain."
+            )
         if not limits.brain_ml[0] <= millilitres <= limits.brain_ml[1]:
             said.append(
                 f"The brain has {millilitres:.0f} ml, those of adults have {limits.brain_ml[0]:g} to "
                 f"{limits.brain_ml[1]:g}: the scan shows a part of it, or the brain mask or the voxel size is wrong."
             )
         return said
+
+    def _fit_warnings(self, image: MetaTensor, mask: MetaTensor) -> list[str]:
+        """A sentence where a brain mask seems to lie elsewhere than the brain of a head, or to be of another size."""
+        spacing = [float(mm) for mm in affine_to_spacing(mask.affine)]
+        like, dark = plausibility.misfit(np.asarray(image[0]), np.asarray(mask[0]), spacing, self.limits)
+        if like + self.limits.misfit_weight * dark < self.limits.mask_misfit:
+            return []
+        return [
+            f"The brain mask may not fit: {100 * like:.0f} % of what lies close around it is as bright as brain, and "
+            f"{100 * dark:.0f} % of its inside is dark. It may be turned, shifted, too large or too small: look at its "
+            "outline."
+        ]

@@ -26,6 +26,10 @@ class Limits(NamedTuple):
         head_mm: longer is no brain, but a head.
         least_structure: neighbours in the brain correlate at least so much; those of noise do not.
         least_contrast: the interquartile range of the brain is at least this share of its median.
+        saturated: where more of the brain than this share has the highest value, intensities were cut off.
+        jump: neighbours in the brain that differ by more than this share of its range are a jump.
+        jump_share: where more than this share of them do so, along every axis, values above a limit began at zero.
+        hole_share: where holes in the brain have more than this share of it, something was cut out.
         voxel_mm: shortest and longest edge of a voxel; beyond is said.
         fill: a constant around the brain that is negative and weighs between these shares of the brain's 90th
             percentile is no filling, but a zero that was shifted; that is said.
@@ -41,6 +45,11 @@ class Limits(NamedTuple):
         mask_edge: at most this share of the volume's edges is in the brain, in an inverse mask more is.
         mask_dark: at most this share of the mask shows no tissue, else it lies elsewhere.
         mask_empty: more of the mask without tissue than this, and it is not the mask of the image.
+        misfit_mm: so far inside and outside of a mask it is looked whether it fits a head.
+        misfit_like: what has between these shares of the brain's median is like brain.
+        misfit_dark: what has less than this share of it is dark.
+        misfit_weight: how often the dark inside counts, and once what is like brain outside.
+        mask_misfit: from this sum of both shares on the mask does not fit.
     """
 
     fewest_voxels: int
@@ -53,6 +62,10 @@ class Limits(NamedTuple):
     head_mm: float
     least_structure: float
     least_contrast: float
+    saturated: float
+    jump: float
+    jump_share: float
+    hole_share: float
     voxel_mm: Sequence[float]
     fill: Sequence[float]
     tissue: float
@@ -67,6 +80,11 @@ class Limits(NamedTuple):
     mask_edge: float
     mask_dark: float
     mask_empty: float
+    misfit_mm: float
+    misfit_like: Sequence[float]
+    misfit_dark: float
+    misfit_weight: float
+    mask_misfit: float
 
 
 # for speed: steps in which a head is looked at, and about so many of many values
@@ -77,6 +95,13 @@ _SOME = 100_000
 def _some_of(values: np.ndarray) -> np.ndarray:
     """Some of many values, evenly."""
     return values[:: max(1, values.size // _SOME)]
+
+
+def _coarse(spacing: Sequence[float], *volumes: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+    """Some voxels of volumes, about ``_COARSE_MM`` apart, and how far they are apart."""
+    steps = [max(1, int(_COARSE_MM / mm)) for mm in spacing]
+    some = tuple(slice(None, None, step) for step in steps)
+    return [volume[some] for volume in volumes], [mm * step for mm, step in zip(spacing, steps)]
 
 
 def number_of_values(values: np.ndarray, enough: int) -> int:
@@ -129,9 +154,7 @@ def dark_ring(image: np.ndarray, spacing: Sequence[float], limits: Limits) -> fl
     Returns:
         float: 1.0 where there is no inside.
     """
-    steps = [max(1, int(_COARSE_MM / mm)) for mm in spacing]
-    coarse = image[tuple(slice(None, None, step) for step in steps)]
-    spacing = [mm * step for mm, step in zip(spacing, steps)]
+    (coarse,), spacing = _coarse(spacing, image)
     if not (coarse > 0).any():
         return 1.0
     tissue = coarse > limits.tissue * np.percentile(coarse[coarse > 0], 98)
@@ -174,6 +197,50 @@ def contrast(values: np.ndarray) -> float:
     """How far values lie apart: their interquartile range as a share of their median; 0 where that is 0."""
     low, median, high = np.percentile(_some_of(values), [25, 50, 75])
     return float((high - low) / median) if median > 0 else 0.0
+
+
+def jump_share(image: np.ndarray, brain: np.ndarray, limits: Limits) -> float:
+    """The share of neighbours in the brain between which the image jumps, along the axis where they are the fewest."""
+    values = _some_of(image[brain])
+    jump = limits.jump * float(np.percentile(values, 99.9) - values.min())
+    lowest = 1.0
+    for axis, size in enumerate(image.shape):
+        if size > 1 and lowest > limits.jump_share:
+            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
+            both = high[1:] & high[:-1]
+            if both.any():
+                lowest = min(lowest, float((np.abs(low[1:] - low[:-1])[both] > jump).mean()))
+    return lowest
+
+
+def hole_share(brain: np.ndarray, spacing: Sequence[float]) -> float:
+    """How large the holes are that a mask (bool, three axes) encloses, as a share of it; spacing in mm."""
+    (coarse,), _ = _coarse(spacing, brain)
+    return float((ndimage.binary_fill_holes(coarse) & ~coarse).sum()) / max(1, int(coarse.sum()))
+
+
+def misfit(image: np.ndarray, mask: np.ndarray, spacing: Sequence[float], limits: Limits) -> tuple[float, float]:
+    """How badly a brain mask fits a head.
+
+    Args:
+        image: three axes.
+        mask: bool, its shape.
+        spacing: of the voxels in mm.
+        limits: of what is plausible.
+
+    Returns:
+        tuple: the share of the voxels close around the mask that are like brain, and the share of those deep inside
+        that are dark, as skull and air are.
+    """
+    (image, mask), spacing = _coarse(spacing, image, mask)
+    median = float(np.median(image[mask])) if mask.any() else 0.0
+    outside, inside = (ndimage.distance_transform_edt(part, sampling=spacing) for part in (~mask, mask))
+    around, deep = image[(outside > 0) & (outside <= limits.misfit_mm)], image[inside > limits.misfit_mm]
+    if median <= 0 or not around.size or not deep.size:
+        return 0.0, 0.0
+    low, high = (share * median for share in limits.misfit_like)
+    like = float(((around > low) & (around < high)).mean())
+    return like, float((deep < limits.misfit_dark * median).mean())
 
 
 def likely_unit(millimetres: float, plausible: Sequence[float]) -> str:

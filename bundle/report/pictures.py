@@ -106,8 +106,8 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     i = volumes.numbers.index(number)
     scan = _picture(_grey(volumes.image[..., i], volumes.white), volumes.spacing)
     outlined = scan.copy()
-    if volumes.found_brain is not None:
-        _draw_outline(scan, volumes.found_brain[..., i], BRAIN)
+    if volumes.brain is not None:
+        _draw_outline(scan, volumes.brain[..., i], BRAIN)
     for candidate in volumes.candidates:
         _draw_outline(outlined, candidate[..., i], CANDIDATE, width=1)
     if volumes.label is not None:
@@ -118,7 +118,7 @@ def slice_pictures(volumes: Shown, number: int) -> dict[str, Image.Image]:
     reconstruction = _picture(_grey(volumes.reconstruction[..., i], volumes.white), volumes.spacing)
     outline = "model and expert" if volumes.label is not None else "lesion outline"
     pictures = {
-        "scan": (scan, f"slice {number}: scan" if volumes.found_brain is None else f"slice {number}: brain"),
+        "scan": (scan, f"slice {number}: scan" if volumes.brain is None else f"slice {number}: brain"),
         "outline": (outlined, f"slice {number}: {outline}"),
         **{
             name: (_with_outline(volumes, other, i), f"slice {number}: {name}")

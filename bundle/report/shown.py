@@ -28,7 +28,7 @@ class Shown(NamedTuple):
         reconstruction: with the intensities of the scan.
         iterations: for which each voxel was hidden.
         label: the expert's mask (bool), or None.
-        found_brain: the brain (bool) where the skull was taken off, or None.
+        brain: where it is (bool), of a head whose skull was taken off or whose brain mask was given; else None.
         spacing: millimetres per voxel, along the first two axes.
         white: intensity that is shown white, the 99.5th percentile of the whole brain.
         brightest: error that is shown brightest, the 99.8th percentile of the whole brain.
@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     reconstruction: np.ndarray
     iterations: np.ndarray
     label: np.ndarray | None
-    found_brain: np.ndarray | None
+    brain: np.ndarray | None
     spacing: tuple[float, float]
     white: float
     brightest: float
@@ -75,7 +75,7 @@ def shown(
     brain_of: Callable[[np.ndarray], np.ndarray],
     spacing: Sequence[float],
     label: np.ndarray | None = None,
-    found_brain: np.ndarray | None = None,
+    outlined: bool = False,
     numbers: Sequence[int] | None = None,
     others: Mapping[str, np.ndarray] | None = None,
     uncertain: bool = False,
@@ -89,7 +89,7 @@ def shown(
         brain_of: from the image to where the brain is (bool).
         spacing: millimetres per voxel.
         label: the expert's mask.
-        found_brain: the brain where the skull was taken off.
+        outlined: whether the brain is shown, too.
         numbers: of the slices; those of :py:func:`chosen_slices` when None.
         others: further contrasts by name.
         uncertain: whether the threshold is.
@@ -113,7 +113,7 @@ def shown(
         volume("reconstruction")[box],
         volume("iterations")[box],
         None if label is None else label[box],
-        None if found_brain is None else found_brain[box],
+        brain[box] if outlined else None,
         (float(spacing[0]), float(spacing[1])),
         white,
         brightest,
@@ -127,8 +127,8 @@ def shown(
 
 def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
     """What is shown of a case that is finished, with the expert's mask where the run knew it."""
-    refinement = case.statistics()["refinement"]
-    uncertain = "uncertain_ml" in refinement and case.has("possible_lesions")
+    statistics = case.statistics()
+    uncertain = "uncertain_ml" in statistics["refinement"] and case.has("possible_lesions")
     with ThreadPoolExecutor(1) as reader:
         # each volume is read while the one before it is looked at
         names = iter(("mask", *(["possible_lesions"] if uncertain else []), "error", "reconstruction", "iterations"))
@@ -137,6 +137,7 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
         spacing = [float(mm) for mm in scan.pixdim]
         read = {"image": np.asarray(scan[0])}
         others, found_brain = case.others(scan), case.found_brain()
+        outlined = found_brain is not None or "brain_mask" in statistics
         del scan
 
         def volume(name: str) -> np.ndarray:
@@ -148,4 +149,4 @@ def read_shown(case: CaseFolder, numbers: Sequence[int] | None = None) -> Shown:
             return found
 
         brain_of = partial(case.brain, found=found_brain)
-        return shown(volume, brain_of, spacing, case.label(), found_brain, numbers, others, uncertain)
+        return shown(volume, brain_of, spacing, case.label(), outlined, numbers, others, uncertain)

@@ -185,6 +185,45 @@ def test_a_zero_that_was_shifted_is_said(tmp_path):
         assert "z-scores" not in warnings_of(np.where(BRAIN, scan, filling), tmp_path)
 
 
+def test_intensities_that_were_cut_off_or_wrapped_are_said(tmp_path):
+    scan = np.where(BRAIN, SCAN, 0).astype(float)
+    assert warnings_of(scan, tmp_path) == ""
+    values = scan[BRAIN]
+    for share, is_said in ((99.5, False), (90, True)):
+        cut = np.minimum(scan, np.percentile(values, share))
+        assert ("the highest of all intensities" in warnings_of(cut, tmp_path)) is is_said
+    wrapped = np.where(BRAIN, (scan / np.percentile(values, 60) * 255).astype(int) % 256, 0)
+    assert "begin anew at zero" in warnings_of(wrapped, tmp_path)
+    assert "nearly the same intensity" in warnings_of(np.where(BRAIN, scan + 1000, 0), tmp_path)
+
+
+def test_what_was_cut_out_of_a_brain_is_said(tmp_path):
+    hole = np.zeros_like(BRAIN)
+    hole[20:36, 24:40, 6:10] = True
+    assert "holes of" in warnings_of(np.where(hole, 0, np.where(BRAIN, SCAN, 0)), tmp_path)
+    assert "holes of" in load(tmp_path, mask=(BRAIN & ~hole).astype(np.uint8))["warnings"]
+    small = np.zeros_like(BRAIN)
+    small[26:30, 30:34, 7:9] = True
+    assert "holes" not in load(tmp_path, mask=(BRAIN & ~small).astype(np.uint8))["warnings"]
+
+
+def test_a_mask_that_does_not_fit_its_head_is_said(tmp_path):
+    """Brain, dark skull and bright skin: the mask is turned, shifted, or of another size."""
+    depth = ndimage.distance_transform_edt(~BRAIN, sampling=(3.3, 3.3, 6.6))
+    noise = np.random.RandomState(0).randint(0, 20, SCAN.shape)
+    head = np.select([BRAIN, depth < 8, depth < 20], [SCAN, 10 + noise, 150 + noise], 0).astype(np.int16)
+
+    def fits(mask) -> bool:
+        return "may not fit" not in load(tmp_path, head, mask=np.asarray(mask, np.uint8))["warnings"]
+
+    assert fits(BRAIN) and fits(np.roll(BRAIN, 1, 0)) and fits(depth < 4)
+    assert not fits(np.roll(BRAIN, 7, 0)) and not fits(np.roll(BRAIN, 7, 1))
+    assert not fits(depth < 16) and not fits(ndimage.binary_erosion(BRAIN, iterations=2))
+    # stripped, there is nothing around the brain
+    stripped = load(tmp_path, np.where(BRAIN, SCAN, 0).astype(np.int16), mask=BRAIN.astype(np.uint8))
+    assert stripped["warnings"] == ""
+
+
 def test_a_brain_without_an_inside(tmp_path):
     shell = np.where(ndimage.binary_erosion(BRAIN, iterations=3), 0, np.where(BRAIN, SCAN, 0))
     assert "ml" in warnings_of(shell, tmp_path)
