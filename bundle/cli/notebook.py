@@ -46,11 +46,15 @@ def _in_memory(path: Path) -> nib.Nifti1Image:
 def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
     """The path of a volume, which is written where it is none."""
     if isinstance(volume, (str, os.PathLike)):
+        if not str(volume):
+            raise InputError(f"The path of the {role} is empty; give the path of a file, or of a folder with DICOM.")
         return str(volume)
     if not isinstance(volume, nib.spatialimages.SpatialImage):
         if affine is None or np.shape(affine) != (4, 4):
             raise InputError(f"The {role} is an array: give its 4 x 4 affine too, or give a path or a NIfTI image.")
         array = np.asarray(volume)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"The {role} holds values of the type {array.dtype}; give real numbers.")
         volume = nib.Nifti1Image(array.astype(np.uint8 if array.dtype == bool else np.float32), affine)
     nib.save(volume, path)
     return str(path)

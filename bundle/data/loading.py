@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 
-from bundle.data.volumes import check_label, check_same_grid, read_volume
+from bundle.data.volumes import check_label, check_same_grid, read_volume, turned_like
 from bundle.errors import InputError
 
 # where a NIfTI header says that the voxels lie, in which units, and along which axis they were acquired
@@ -30,9 +30,10 @@ EXPERTS = ("label", "pseudo_label")
 class LoadVolumed(LoadImaged):
     """Load one 3D volume a key, channel first, and refuse unusable ones in one clear sentence.
 
-    See :py:func:`bundle.data.volumes.read_volume`. All keys must lie on the grid of the first one. A kind of
-    ``LoadImaged``, because MONAI Label looks for one. The data gain ``warnings``: what the reader of the first key
-    says, one sentence a line. ``series`` in the data chooses one of the DICOM series of the first key.
+    See :py:func:`bundle.data.volumes.read_volume`. All keys must lie on the grid of the first one; where their axes
+    are turned, they are turned back. A kind of ``LoadImaged``, because MONAI Label looks for one. The data gain
+    ``warnings``: what the reader of the first key says, one sentence a line. ``series`` in the data chooses one of the
+    DICOM series of the first key.
 
     Args:
         keys: of the paths, the image first.
@@ -40,7 +41,8 @@ class LoadVolumed(LoadImaged):
 
     Raises:
         InputError: when a volume is missing, unreadable, not 3D, not finite, without position, constant (the first
-            key) or on another grid than the first one, or a lesion mask has other values than whole numbers from 0 on.
+            key) or on another grid than the first one, or a lesion mask has other values than whole numbers from 0 on
+            or marks most of the image.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -64,7 +66,8 @@ class LoadVolumed(LoadImaged):
                         f"{path}: the {key} is empty (every voxel is {float(first.min()):g}); export it again."
                     )
             else:
+                d[key] = turned_like(d[key], first)
                 check_same_grid(d[key], path, str(key), first)
             if key in EXPERTS:
-                check_label(d[key], path, str(key))
+                check_label(d[key], path, str(key), first)
         return d

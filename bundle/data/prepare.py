@@ -20,7 +20,7 @@ from bundle.data.folders import files_below
 from bundle.data.images_below import is_label
 from bundle.data.layouts import LAYOUTS, find_cases
 from bundle.data.scan_files import stamps
-from bundle.data.volumes import check_label, check_same_grid, read_volume
+from bundle.data.volumes import check_label, check_same_grid, read_volume, turned_like
 from bundle.errors import InputError
 from bundle.files import write_whole
 
@@ -41,9 +41,9 @@ def _examine(root: Path, case: dict[str, str]) -> dict[str, Any]:
     image = read_volume(root / case["image"])
     result: dict[str, Any] = {**case, "slices": int(image.shape[-1])}
     if "label" in case:
-        label = read_volume(root / case["label"], "label")
+        label = turned_like(read_volume(root / case["label"], "label"), image)
         check_same_grid(label, root / case["label"], "label", image)
-        check_label(label, root / case["label"], "label")
+        check_label(label, root / case["label"], "label", image)
         result["lesion_voxels"] = int(np.count_nonzero(label))
     return result
 

@@ -127,6 +127,15 @@ def to_lps() -> Orientation:
     return Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
+def turned_like(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
+    """A volume with its axes turned as those of another one."""
+    codes = "".join(nib.aff2axcodes(np.asarray(image.affine, float)))
+    if codes == "".join(nib.aff2axcodes(np.asarray(volume.affine, float))):
+        return volume
+    turn = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
+    return cast(MetaTensor, turn(volume))
+
+
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
     return cast(MetaTensor, to_lps()(read_volume(path, series=series)))
@@ -144,6 +153,10 @@ def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
 def oriented_array(path: str | Path) -> np.ndarray:
     """The voxels of :py:func:`read_oriented`, W x H x D."""
     return np.asarray(read_oriented(path)[0])
+
+
+# of what an image shows; more is no lesion
+LARGEST_LABEL_SHARE = 0.6
 
 
 def half_of_range(mask: Any) -> Any:
@@ -167,17 +180,29 @@ def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarr
     return image > statistics.get("brain_floor", 0)
 
 
-def check_label(label: MetaTensor, path: str | Path, role: str) -> None:
+def check_label(label: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:
     """Refuse a lesion mask that is none: where it is above 0 there is lesion, so a trace of interpolation would count.
 
+    Args:
+        label: on the grid of ``image``.
+        path: of its file.
+        role: what it is, for the sentence that says what is wrong.
+        image: of which it is.
+
     Raises:
-        InputError: when it has other values than whole numbers from 0 on.
+        InputError: when it has other values than whole numbers from 0 on, or marks most of the image.
     """
     values = label.as_tensor()
     if bool((values < 0).any()) or bool((values != values.round()).any()):
         raise InputError(
             f"{path}: the {role} has values that are no whole numbers from 0 on (a probability, or interpolated?); "
             "give 0 where there is no lesion, and whole numbers where there is one."
+        )
+    marked, seen = (int(np.count_nonzero(np.asarray(part))) for part in (values > 0, image > image.min()))
+    if marked > LARGEST_LABEL_SHARE * seen:
+        raise InputError(
+            f"{path}: the {role} marks {100 * marked / max(1, seen):.0f} % of what the image shows, so it is the scan, "
+            "the brain, or the inverse; give 0 where there is no lesion, and whole numbers where there is one."
         )
 
 

@@ -21,6 +21,7 @@ from monailabel.datastore.utils.convert import binary_to_image
 
 from bundle import __version__
 from bundle.data import check_same_grid, read_volume
+from bundle.data.volumes import turned_like
 from bundle.errors import InputError
 from bundle.files import sha256
 from bundle.label.names import check_name, check_tag
@@ -40,7 +41,7 @@ def read_label(path: Path, image: Path) -> np.ndarray:
         image: whose label it is.
 
     Returns:
-        np.ndarray: uint8, the shape of the image.
+        np.ndarray: uint8, on the voxels of the image, also where its axes are turned.
 
     Raises:
         InputError: when it cannot be read, lies on another grid than the image, or holds other values than whole
@@ -48,8 +49,9 @@ def read_label(path: Path, image: Path) -> np.ndarray:
     """
     if not path.name.endswith(ENDINGS):
         raise InputError(f"{path}: a label is a file that ends in {', '.join(ENDINGS)}; send one of these.")
-    label = read_volume(path, "label")
-    check_same_grid(label, path, "label", read_volume(image))
+    scan = read_volume(image)
+    label = turned_like(read_volume(path, "label"), scan)
+    check_same_grid(label, path, "label", scan)
     values = np.asarray(label[0])
     if (values != np.round(values)).any() or values.min() < 0 or values.max() > LARGEST_LABEL:
         raise InputError(

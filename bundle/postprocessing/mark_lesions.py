@@ -66,6 +66,7 @@ class MarkLesionsd(MapTransform):
             ``uncertain``, see below.
         lowest_peak: see :py:func:`bundle.postprocessing.cleaning.with_high_peak`.
         lowest_mean: see :py:func:`bundle.postprocessing.cleaning.without_haze`.
+        sure_peak: of what is haze by that rule, what scores above ``lowest_mean`` stays where its peak is this high.
         peak_ml: millilitres of a component up to which both are asked for; of larger ones less is.
         smallest_brain: slices with a smaller brain than this share of the volume's largest have no peaks: no training
             saw such slices, so a component that lies in them alone is dropped.
@@ -99,6 +100,7 @@ class MarkLesionsd(MapTransform):
         search: Mapping[str, Any],
         lowest_peak: float,
         lowest_mean: float,
+        sure_peak: float,
         peak_ml: float,
         smallest_brain: float,
         score_key: str = "score",
@@ -122,6 +124,7 @@ class MarkLesionsd(MapTransform):
         self.uncertain = float(search["uncertain"])
         self.lowest_peak = lowest_peak
         self.lowest_mean = lowest_mean
+        self.sure_peak = sure_peak
         self.peak_ml = peak_ml
         self.smallest_brain = smallest_brain
         self.score_key = score_key
@@ -133,7 +136,10 @@ class MarkLesionsd(MapTransform):
         area = brain.sum(axis=(0, 1))
         peaks = np.where(area >= self.smallest_brain * area.max(), score, 0.0)
         mask = with_high_peak(whole, peaks, self.lowest_peak, self.peak_ml / millilitres)
-        mask = without_haze(mask, score, self.lowest_mean, self.peak_ml / millilitres)
+        clear = without_haze(mask, score, self.lowest_mean, self.peak_ml / millilitres)
+        # a lesion in haze
+        cores = mask & ~clear & (score > self.lowest_mean)
+        mask = clear | with_high_peak(cores, peaks, self.sure_peak, math.inf)
         # holes in the brain mask are filled like others
         return without_small(mask, self.smallest_share, self.share_ml / millilitres) & brain
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from typing import Any, cast
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.transforms import MapTransform, Orientation
+from monai.transforms import MapTransform
 
-from bundle.data.volumes import check_same_grid, half_of_range, read_volume
+from bundle.data.volumes import check_same_grid, half_of_range, read_volume, turned_like
 from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.box import box_of
@@ -46,10 +45,7 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     Raises:
         InputError: when it lies on another grid, is no mask, everything, or the inverse.
     """
-    mask = read_volume(path, "brain mask")
-    codes = "".join(nib.aff2axcodes(np.asarray(image.affine, float)))
-    turn = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
-    mask = cast(MetaTensor, turn(mask))
+    mask = turned_like(read_volume(path, "brain mask"), image)
     check_same_grid(mask, path, "brain mask", image)
     values = np.asarray(mask[0])
     if not plausibility.is_a_mask(values, limits):

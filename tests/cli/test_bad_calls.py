@@ -27,6 +27,7 @@ RANGES = {
     "bias_correction": ("yes",),
     "lowest_peak": ("-1", "high"),
     "lowest_mean": ("-1", "high"),
+    "sure_peak": ("-1", "high"),
     "share_ml": ("0", "large"),
     "peak_ml": ("0", "large"),
     "slice_sigma": ("-5",),

@@ -281,6 +281,15 @@ def test_segment_in_python_has_no_settings_of_many_scans(name, tmp_path):
         bundle.segment(write_head(tmp_path, "head", 0)["image"], **{name: "1/2"})
 
 
+@pytest.mark.parametrize(
+    ("scan", "said"),
+    [("", "path of the scan is empty"), (np.ones((4, 4, 4), complex), "complex128"), (np.array(["a"]), "give real")],
+)
+def test_what_is_no_scan_is_said_in_python(scan, said):
+    with pytest.raises(InputError, match=said):
+        bundle.segment(scan, affine=np.eye(4))
+
+
 def test_a_fault_of_an_engine_is_left_to_the_end_of_the_run():
     said: list[str] = []
 

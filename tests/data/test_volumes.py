@@ -168,5 +168,12 @@ def test_a_label_that_was_interpolated_or_is_none_is_refused(values, tmp_path):
     data = {"image": save(IMAGE, tmp_path / "image.nii.gz"), "label": save(values, tmp_path / "label.nii.gz")}
     with pytest.raises(InputError, match=r"label\.nii\.gz: the label has values that are no whole numbers from 0 on"):
         LoadVolumed(keys=["image", "label"])(data)
+    whole = {**data, "label": save((IMAGE > 0).astype(np.uint8), tmp_path / "whole.nii.gz")}
+    with pytest.raises(InputError, match=r"whole\.nii\.gz: the label marks 100 % of what the image shows"):
+        LoadVolumed(keys=["image", "label"])(whole)
+    turned = nib.Nifti1Image(MASK, AFFINE).as_reoriented([[1, -1], [2, 1], [0, 1]])
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    loaded = LoadVolumed(keys=["image", "label"])({**data, "label": str(tmp_path / "turned.nii.gz")})["label"]
+    assert turned.shape != MASK.shape and np.array_equal(loaded[0], MASK)
     of_three_kinds = {**data, "label": save(3 * MASK, tmp_path / "kinds.nii.gz")}
     assert np.array_equal(LoadVolumed(keys=["image", "label"])(of_three_kinds)["label"][0], 3 * MASK)

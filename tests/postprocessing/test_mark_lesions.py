@@ -32,6 +32,7 @@ def mark_lesions(
     share_ml: float = 1e-9,
     lowest_peak: float = 0.6,
     lowest_mean: float = 0.0,
+    sure_peak: float = 100.0,
     score: str = "intensity",
     peak_ml: float = 5.0,
     smallest_brain: float = 0.15,
@@ -47,6 +48,7 @@ def mark_lesions(
         search,
         lowest_peak,
         lowest_mean,
+        sure_peak,
         peak_ml,
         smallest_brain,
     )
@@ -220,6 +222,23 @@ def test_haze_is_not_marked():
     assert mark_lesions()(data)["pred"].any() and not mark_lesions(lowest_mean=0.9)(data)["pred"].any()
 
 
+def test_a_lesion_in_haze_is_marked_without_the_haze():
+    score, image = np.zeros((2, 1, 20, 20, 4), np.float32)
+    score[0, 2:12, 2:12] = 0.6
+    score[0, 4:8, 4:8] = 1.0
+    score[0, 5, 5] = 2.0
+    image[0] = score[0]
+    data = {
+        "pred": MetaTensor(torch.zeros(1, 20, 20, 4)),
+        "score": torch.from_numpy(score),
+        "image": MetaTensor(torch.from_numpy(image)),
+        "refinement": {"lesion_threshold": 0.5},
+    }
+    found = mark_lesions(lowest_mean=0.9, sure_peak=2.0)(data)["pred"][0].numpy()
+    assert np.array_equal(found > 0, score[0] > 0.9)
+    assert not mark_lesions(lowest_mean=0.9, sure_peak=2.1)(data)["pred"].any()
+
+
 def test_a_threshold_moves_little_when_two_outlines_are_nearly_as_sharp():
     """The winner changes places; a mean of both does not jump."""
     thresholds = [
@@ -272,7 +291,9 @@ def test_haze_around_a_bright_lesion_is_left_out():
 def test_numbers_that_make_no_sense_are_refused_at_once():
     for wrong in ({"share": 0.0}, {"share": 1.5}, {"spread": 0.0}):
         with pytest.raises(InputError, match="give a share between 0 and 1 and a positive spread"):
-            MarkLesionsd("pred", "bright", "intensity", 0.8, 0.05, 40.0, SEARCH | NEAR | DOUBT | wrong, 1, 0.5, 5, 0.15)
+            MarkLesionsd(
+                "pred", "bright", "intensity", 0.8, 0.05, 40.0, SEARCH | NEAR | DOUBT | wrong, 1, 0.5, 2, 5, 0.15
+            )
 
 
 def test_one_score_of_the_volume_marks_calibrates_and_is_delivered():
