@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _without_nan(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {name: _without_nan(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [_without_nan(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def write_json(path: Path, values: Any) -> None:
+    """:py:func:`write_whole` for plain values; numbers that are not finite, which JSON does not know, become null."""
+    write_whole(path, json.dumps(_without_nan(values), indent=4, allow_nan=False) + "\n")
 
 
 def save_whole(image: Any, path: Path) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -25,7 +24,7 @@ from bundle.benchmark.stations import time_stations
 from bundle.benchmark.training import TrainingSpeed
 from bundle.cases import RunFolder
 from bundle.evaluation.overlap import ratio
-from bundle.files import write_whole
+from bundle.files import write_json, write_whole
 from bundle.model import IterativeMaskInferer, IterMaskNet, VolumeResult, brain_window, high_frequency
 from bundle.model.inference_network import cpu_dtype, cpu_has_bfloat16, for_inference
 from bundle.model.side_by_side import find_side_by_side
@@ -135,7 +134,7 @@ class Benchmark:
             write_whole(folder / "training.csv", learning.to_csv(index=False))
             both = {"facts": facts, "ways": table.to_dict("records"), "stations": seconds}
             both["training"] = learning.to_dict("records")
-            write_whole(folder / "benchmark.json", json.dumps(both, indent=4) + "\n")
+            write_json(folder / "benchmark.json", both)
             print(f"\n{text}\n\nTables: {folder.resolve()}")
 
     def facts(self) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.data.datalists import absolute_paths, images_of, read_splits
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json
 
 
 def merge_datalists(output: str, datalists: Sequence[str]) -> str:
@@ -52,5 +51,5 @@ def merge_datalists(output: str, datalists: Sequence[str]) -> str:
                         f'{image}: in the split "{other}" and in the split "{split}"; '
                         "take it out of one of the datalists."
                     )
-    write_whole(Path(output), json.dumps(merged, indent=4) + "\n")
+    write_json(Path(output), merged)
     return f"{output}: " + ", ".join(f"{len(entries)} {split}" for split, entries in merged.items())

@@ -22,7 +22,7 @@ from bundle.data.layouts import LAYOUTS, find_cases
 from bundle.data.scan_files import stamps
 from bundle.data.volumes import check_label, check_same_grid, read_volume, turned_like
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json
 
 _CSV_SPLITS = {
     "train": "training",
@@ -195,7 +195,7 @@ def prepare_dataset(
                 name: others[(name, *place)] for name in also if (name, *place) in others
             }
         datalist[split[case["patient"]]].append({**case, **paths})
-    write_whole(target, json.dumps(datalist, indent=4) + "\n")
+    write_json(target, datalist)
     notes.unlink()
     used = {case.get("label") for case in cases}
     masks = [path for path in files_below(root) if is_label(path) and path not in used]

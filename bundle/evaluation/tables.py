@@ -20,7 +20,7 @@ from bundle.distributed import gather
 from bundle.errors import InputError
 from bundle.evaluation.best_possible import best_possible_dice
 from bundle.evaluation.summary import chosen_for_error_and_intensity, label_free, mean_and_median
-from bundle.files import write_whole
+from bundle.files import write_json, write_whole
 from bundle.model.refinement import IterMaskNet
 
 # columns of words; "NA" may be the name of a case
@@ -127,7 +127,7 @@ class ScoreTables:
         ]
         write_whole(self.run_folder.path / "cases.csv", as_csv(rows))
         summary = self.summary(cases)
-        write_whole(self.run_folder.path / "summary.json", json.dumps(summary, indent=4) + "\n")
+        write_json(self.run_folder.path / "summary.json", summary)
         dice = summary["label_free"]["volume"]["dice"]
         engine.logger.info(f"Dice of {dice['number']} volumes: mean {dice['mean']}, median {dice['median']}")
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from bundle.data import read_datalist
 from bundle.data.volumes import check_same_grid, read_volume
 from bundle.evaluation.comparison_tables import as_markdown
 from bundle.evaluation.overlap import dice_of_masks
-from bundle.files import write_whole
+from bundle.files import write_json, write_whole
 from bundle.interaction.answering import answer
 from bundle.interaction.baselines import by_flood, by_random_walker
 from bundle.interaction.prepare import prepare_scan
@@ -195,6 +194,6 @@ def simulate_clicks(datalist: str, split: str, output_dir: str, robot: Mapping[s
         table = pd.DataFrame(rows)
         write_whole(folder / "clicks.csv", table.to_csv(index=False))
     summary = summarised(table, robot["reached"])
-    write_whole(folder / "clicks.json", json.dumps(summary, indent=4) + "\n")
+    write_json(folder / "clicks.json", summary)
     write_whole(folder / "clicks.png", figure_png(curves(summary)))
     return as_text(summary)

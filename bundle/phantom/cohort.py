@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from bundle.errors import InputError
-from bundle.files import save_whole, write_whole
+from bundle.files import save_whole, write_json
 from bundle.phantom.lesions import LESIONS
 from bundle.phantom.people import simulate
 from bundle.phantom.shapes import shapes_in
@@ -177,5 +177,5 @@ def write_cohort(
         for _ in tqdm(as_completed(everyone), total=len(everyone), desc="Simulating", unit="person"):
             pass
     entries = {split: [future.result() for future in futures] for split, futures in work.items()}
-    write_whole(datalist, json.dumps(entries, indent=4) + "\n")
+    write_json(datalist, entries)
     return str(datalist)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from bundle.data.case_names import case_names
 from bundle.data.datalists import read_splits
 from bundle.data.volumes import half_of_range
 from bundle.errors import InputError
-from bundle.files import save_whole, write_whole
+from bundle.files import save_whole, write_json
 
 # relative brightness in T2 of what T1 shows darkest, between and brightest: fluid, grey matter, white matter
 FLUID, GREY, WHITE = 1.0, 0.42, 0.29
@@ -97,5 +96,5 @@ def write_t2_like(folder: str, datalist: str) -> str:
     for number, ((split, entry), name) in enumerate(zip(tqdm(entries, "Turning T1 over", unit="scan"), names)):
         written[split].append(_write({**entry, "case": name}, root.resolve(), number))
     target = root / "datalist.json"
-    write_whole(target, json.dumps(written, indent=4) + "\n")
+    write_json(target, written)
     return str(target)

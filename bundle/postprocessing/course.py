@@ -65,7 +65,7 @@ class RefinementTraced(MapTransform):
             if capped:
                 sentence = (
                     f"{capped} of {len(by_slice)} slices reached the cap of {self.max_iterations} iterations; "
-                    "their masks were still shrinking."
+                    "their masks may not have stopped shrinking."
                 )
                 d["warnings"] = "\n".join(filter(None, [d.get("warnings", ""), sentence]))
         return d

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from bundle.data.case_names import stem_of
 from bundle.data.datalists import images_of
 from bundle.data.prepare import held_out
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json
 from bundle.review.versions import ACCEPTED, CORRECTED, REJECTED, Versions, reviewed_cases
 
 
@@ -113,7 +112,7 @@ def prepare_reviewed(results: str, output: str, validation: float = 0.1, seed: i
     splits: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": corrected}
     for scans in people:
         splits["validation" if len(splits["validation"]) < held else "training"] += scans
-    write_whole(Path(output), json.dumps(splits, indent=4) + "\n")
+    write_json(Path(output), splits)
     sizes = ", ".join(f"{len(entries)} {split}" for split, entries in splits.items())
     return (
         f"{output}: {sizes}. Left out: {left_out[ACCEPTED]} lesion masks accepted as they are, "

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from bundle.cases import finished_cases
 from bundle.data.datalists import images_of, read_entries, read_splits
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json
 
 
 def _scans_of(entry: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -65,5 +64,5 @@ def add_pseudo_labels(datalist: str, results: str, output: str) -> str:
             f"{missing[0]}: the mask is missing ({len(missing)} of {len(added)} are); run inference on the scan again."
         )
     splits["training"] += added
-    write_whole(Path(output), json.dumps(splits, indent=4) + "\n")
+    write_json(Path(output), splits)
     return f"{output}: {len(added)} scans with a pseudo-label added to {len(splits['training']) - len(added)} others"

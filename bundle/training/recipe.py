@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from bundle.errors import InputError
-from bundle.files import sha256, writable_folder, write_whole
+from bundle.files import sha256, writable_folder, write_json
 from bundle.training.recipe_steps import STEPS, Inputs, RunConfigs, run_in_a_process
 
 # fields that name datalists or weights
@@ -226,11 +226,11 @@ def run_recipe(
         name, step = one["name"], STEPS[one["step"]]
         print(f"\n{name}: {one['step']}", flush=True)
         note = {"fingerprint": prints[name], "files": files[name], "round": one}
-        write_whole(folder / name / DONE, json.dumps({**note, "ended": False}, indent=4) + "\n")
+        write_json(folder / name / DONE, {**note, "ended": False})
         step.do(round_inputs(one, folder / name, products), run)
         if not products[name].is_file():
             raise InputError(f"{products[name]}: the round has not made it; see what it says above.")
-        write_whole(folder / name / DONE, json.dumps({**note, "ended": True}, indent=4) + "\n")
+        write_json(folder / name / DONE, {**note, "ended": True})
     return products
 
 

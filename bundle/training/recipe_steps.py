@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from bundle.data.joining import merge_datalists
 from bundle.data.prepare import prepare_dataset
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json
 from bundle.model.publishing import publish
 from bundle.phantom.cohort import write_cohort
 from bundle.phantom.t2_like import write_t2_like
@@ -89,7 +88,7 @@ def run_workflow(
     files = [config if config.endswith(".json") else f"{ROOT}/configs/{config}.json" for config in configs]
     overrides = {"datalist": inputs.data, "output_dir": str(output), **values, **inputs.keys}
     own = inputs.folder / "config.json"
-    write_whole(own, json.dumps(overrides, indent=4) + "\n")
+    write_json(own, overrides)
     run(run_id, [*files, str(own)])
 
 
