@@ -147,4 +147,12 @@ def test_datalists_are_merged(tmp_path):
     (tmp_path / "three.json").write_text(json.dumps({"test": [{"image": "/y.nii"}]}))
     with pytest.raises(InputError, match=r'/y\.nii: in the split "training" and in the split "test"'):
         merge_datalists(str(tmp_path / "new.json"), [str(tmp_path / "two.json"), str(tmp_path / "three.json")])
+    (tmp_path / "again.json").write_text((tmp_path / "two.json").read_text())
+    with pytest.raises(InputError, match=r'/y\.nii: twice in the split "training"'):
+        merge_datalists(str(tmp_path / "new.json"), [str(tmp_path / "two.json"), str(tmp_path / "again.json")])
+    (tmp_path / "again.json").write_text(json.dumps({"training": [{"image": "/y.nii", "pseudo_label": "/p.nii"}]}))
+    merge_datalists(str(tmp_path / "pseudo.json"), [str(tmp_path / "two.json"), str(tmp_path / "again.json")])
+    (tmp_path / "again.json").write_text(json.dumps({"training": [{"image": 5}]}))
+    with pytest.raises(InputError, match=r'again\.json: split "training", entry 1: .*which is no path'):
+        merge_datalists(str(tmp_path / "new.json"), [str(tmp_path / "two.json"), str(tmp_path / "again.json")])
     assert not (tmp_path / "new.json").exists()

@@ -83,7 +83,7 @@ def of_contrasts(
     return chosen
 
 
-def _check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -> None:
+def check_entry(entry: Any, number: int, where: str, required: Sequence[str]) -> None:
     """Refuse an entry that is no object, lacks what is required, or whose paths are no text.
 
     Raises:
@@ -172,7 +172,7 @@ def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) ->
             f"objects that have {' and '.join(required)}, or choose another split."
         )
     for number, entry in enumerate(entries, 1):
-        _check_entry(entry, number, f'{path}: split "{split}"', required)
+        check_entry(entry, number, f'{path}: split "{split}"', required)
     here = Path(os.path.abspath(path)).parent
     if "label" in required:
         check_splits(path)

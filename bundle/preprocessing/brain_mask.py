@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.box import box_of
 from bundle.preprocessing.brain_extraction import HOW_TO_INSTALL, can_extract_brains, extract_brain
+from bundle.preprocessing.intensity_checks import check_intensities, intensity_warnings
 from bundle.preprocessing.plausibility import Limits
 
 # meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
@@ -142,8 +142,10 @@ class BrainMaskd(MapTransform):
                     f"give {'the mask of the whole brain' if given else remedy}."
                 )
             # a constant below zero around the brain does no harm
-            self._check_intensities(image, mask, mask if strip or given is not None else image > image.min(), path)
-            doubts = self._intensity_warnings(image, mask, given) + self._size_warnings(image, mask, given, path)
+            counted = mask if strip or given is not None else image > image.min()
+            check_intensities(image, mask, counted, path, self.limits)
+            doubts = intensity_warnings(image, mask, given is not None, self.limits)
+            doubts += self._size_warnings(image, mask, given, path)
             if strip or given is not None:
                 doubts += self._fit_warnings(image, mask)
             mask.meta[SKULL_ON] = int(bool(head) and not strip)
@@ -157,67 +159,6 @@ class BrainMaskd(MapTransform):
             d[self.mask_key] = mask
             d["warnings"] = "\n".join(filter(None, said))
         return d
-
-    def _check_intensities(self, image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str) -> None:
-        """Refuse a mask, a label map, and a standardised image, where zero lies amid the brain."""
-        voxels, brain = np.asarray(image[0]), np.asarray(mask[0])
-        values = voxels[brain]
-        lowest, highest = float(values.min()), float(values.max())
-        if lowest == highest:
-            raise InputError(
-                f"{path}: every voxel of the brain is {highest:g}, so this seems to be a mask and no scan; give the "
-                "scan, or leave the file out by --pattern or a datalist."
-            )
-        number = plausibility.number_of_values(values, self.limits.fewest_values)
-        flat = plausibility.flat_share(voxels, brain, self.limits.flat_share)
-        if number < self.limits.fewest_values or flat > self.limits.flat_share:
-            raise InputError(
-                f"{path}: the brain has {number} different values, and {100 * flat:.0f} % of neighbours have the same "
-                "one, so this seems to be a label map and no scan; give the scan, or leave the file out."
-            )
-        below = voxels[(voxels < 0) & np.asarray(counted[0])].sum(dtype=float)
-        above = values[values > 0].sum(dtype=float)
-        share = float(-below / above) if above > 0 else math.inf
-        if share > self.limits.negative_share:
-            raise InputError(
-                f"{path}: intensities below zero weigh {100 * share:.0f} % of those above, so they seem to be "
-                "standardised (z-scores); give them as the scanner did, positive in the brain and zero around it."
-            )
-
-    def _intensity_warnings(self, image: MetaTensor, mask: MetaTensor, given: str | None) -> list[str]:
-        """Sentences about a brain without structure or contrast, and about intensities whose zero was shifted."""
-        limits, voxels, brain = self.limits, np.asarray(image[0]), np.asarray(mask[0])
-        said = []
-        if plausibility.structure(voxels, brain, limits.least_structure) < limits.least_structure:
-            said.append(
-                "Neighbours in the brain have nothing to do with each other, as in noise: look at the scan; the result "
-                "is not to be trusted."
-            )
-        if plausibility.contrast(voxels[brain]) < limits.least_contrast:
-            said.append(
-                "All of the brain has nearly the same intensity: look at the scan; the result is not to be trusted."
-            )
-        saturated = float((voxels[brain] == voxels[brain].max()).mean())
-        if saturated > limits.saturated:
-            said.append(
-                f"{100 * saturated:.0f} % of the brain have the highest of all intensities: they were cut off, and "
-                "lesions with them; the result is not to be trusted. Export the scan again with all of its range."
-            )
-        if plausibility.jump_share(voxels, brain, limits) > limits.jump_share:
-            said.append(
-                "Neighbours in the brain jump from bright to dark and back, as where intensities above a limit begin "
-                "anew at zero (a conversion to 8 bits); look at the scan; the result is not to be trusted."
-            )
-        lowest = float(image.min())
-        around = voxels[~brain]
-        constant = around.size > 0 and float((around == lowest).mean()) > 0.5
-        fill = -lowest / max(float(np.percentile(voxels[brain], 90)), 1e-30)
-        if given is None and constant and limits.fill[0] <= fill <= limits.fill[1]:
-            said.append(
-                f"Around the brain the scan has {lowest:.3g} and not 0: where its intensities were standardised "
-                "(z-scores) or shifted, the result is not to be trusted; give them as the scanner did."
-            )
-        return said
 
     def _signs_of_a_head(self, image: MetaTensor, seen: MetaTensor) -> str:
         """Why a scan seems to have its skull on; empty where it seems to have none."""

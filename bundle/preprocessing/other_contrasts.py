@@ -13,7 +13,9 @@ from monai.transforms import MapTransform
 from bundle.data.volumes import on_grid_of, read_volume
 from bundle.errors import InputError
 from bundle.preprocessing.intensities import BACKGROUND
+from bundle.preprocessing.intensity_checks import check_intensities, intensity_warnings
 from bundle.preprocessing.modality import ContrastCheckd
+from bundle.preprocessing.plausibility import Limits
 
 # what every reader of a mask from several contrasts has to know
 TOGETHER_NOTE = (
@@ -33,13 +35,14 @@ class OtherContrastsd(MapTransform):
         normalise: what prepares the scan afterwards; is done to each contrast here.
         smallest_overlap: share of the brain that a contrast must show.
         limits: see :py:class:`ContrastCheckd`.
+        plausible: see :py:class:`bundle.preprocessing.plausibility.Limits`.
         paths_key: of the paths, a dictionary by the word of ``--modality``; may be missing.
         mask_key: of the brain mask.
         volumes_key: where the prepared volumes go, a dictionary by the same words, 1 x H x W x D each; ``BACKGROUND``
             where nothing is shown.
 
     Raises:
-        InputError: when a contrast cannot be read, or shows too little of the brain.
+        InputError: when a contrast cannot be read, shows too little of the brain, or is a mask or standardised.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class OtherContrastsd(MapTransform):
         normalise: Callable,
         smallest_overlap: float,
         limits: Mapping[str, Any],
+        plausible: Mapping[str, Any],
         paths_key: str = "others",
         mask_key: str = "brain_mask",
         volumes_key: str = "contrasts",
@@ -56,6 +60,7 @@ class OtherContrastsd(MapTransform):
         self.normalise = normalise
         self.smallest_overlap = smallest_overlap
         self.limits = dict(limits)
+        self.plausible = Limits(**plausible)
         self.paths_key = paths_key
         self.mask_key = mask_key
         self.volumes_key = volumes_key
@@ -68,9 +73,12 @@ class OtherContrastsd(MapTransform):
                 read = read_volume(path, f"{name} image")
                 volume = on_grid_of(read, d[key])
                 prepared[name] = self._prepared(d, key, volume, path)
+                shown = (d[self.mask_key] > 0) & (volume > volume.min())
+                check_intensities(volume, shown, shown, path, self.plausible)
                 check = ContrastCheckd(key, name, self.limits, self.mask_key)
                 said = check({key: volume, self.mask_key: d[self.mask_key], "warnings": ""})["warnings"]
-                doubts = [f"{path}: {sentence}" for sentence in (read.meta["read_warnings"], said) if sentence]
+                said = [read.meta["read_warnings"], said, *intensity_warnings(volume, shown, True, self.plausible)]
+                doubts = [f"{path}: {sentence}" for sentence in said if sentence]
                 d["warnings"] = "\n".join(filter(None, [d.get("warnings", ""), *doubts]))
             if prepared:
                 d["warnings"] = "\n".join(filter(None, [d.get("warnings", ""), TOGETHER_NOTE]))

@@ -26,7 +26,17 @@ def loaded(folder, other, affine=AFFINE, smallest_overlap=0.5):
     }
     data = BrainMaskd("image", PLAUSIBLE, "never")(LoadVolumed("image")(data))
     normalise = Compose([NormalizeBrainIntensityd("image", percentile=90)])
-    return OtherContrastsd("image", normalise, smallest_overlap, LIMITS)(data)
+    return OtherContrastsd("image", normalise, smallest_overlap, LIMITS, PLAUSIBLE)(data)
+
+
+def test_a_contrast_that_is_no_scan_is_refused_or_said(tmp_path):
+    brain = IMAGE > 0
+    standardised = np.where(brain, (OTHER - OTHER[brain].mean()) / OTHER[brain].std(), -9).astype(np.float32)
+    for other, words in ((1 * brain + (OTHER > 200), "label map"), (standardised + 1, "z-scores")):
+        with pytest.raises(InputError, match=rf"t1\.nii\.gz: .*{words}"):
+            loaded(tmp_path, other.astype(np.float32))
+    cut = np.minimum(OTHER, np.percentile(OTHER[brain], 80).astype(int))
+    assert "t1.nii.gz: 2" in (said := loaded(tmp_path, cut)["warnings"]) and "they were cut off" in said
 
 
 def test_a_contrast_on_the_same_grid_is_prepared_as_the_scan_is(tmp_path):
@@ -73,4 +83,4 @@ def test_images_that_do_not_overlap_are_refused_in_one_sentence(tmp_path):
 def test_without_further_contrasts_there_are_none(tmp_path):
     data = {"image": save(IMAGE, tmp_path / "flair.nii.gz")}
     data = BrainMaskd("image", PLAUSIBLE, "never")(LoadVolumed("image")(data))
-    assert OtherContrastsd("image", Compose([]), 0.5, LIMITS)(data)["contrasts"] == {}
+    assert OtherContrastsd("image", Compose([]), 0.5, LIMITS, PLAUSIBLE)(data)["contrasts"] == {}
