@@ -35,7 +35,7 @@ def test_a_contrast_that_is_no_scan_is_refused_or_said(tmp_path):
     for other, words in ((1 * brain + (OTHER > 200), "label map"), (standardised + 1, "z-scores")):
         with pytest.raises(InputError, match=rf"t1\.nii\.gz: .*{words}"):
             loaded(tmp_path, other.astype(np.float32))
-    cut = np.minimum(OTHER, np.percentile(OTHER[brain], 80).astype(int))
+    cut = np.minimum(OTHER, np.int16(np.percentile(OTHER[brain], 80)))
     assert "t1.nii.gz: 2" in (said := loaded(tmp_path, cut)["warnings"]) and "they were cut off" in said
 
 
