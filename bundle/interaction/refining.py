@@ -33,19 +33,29 @@ class Refined(NamedTuple):
 
 
 def to_model_grid(state: ScanState, known: np.ndarray) -> Tensor:
-    """A mask of the scan (bool) on the grid of the model, H x W x D: what lies at the centre of each voxel."""
+    """A mask of the scan (bool) on the grid of the model, H x W x D: what lies at the centre of each voxel.
+
+    Of a component that lies at no centre, such as a click, the nearest voxels.
+    """
     shape = state.score.shape
     found = torch.zeros(shape, dtype=torch.bool)
     voxels = np.argwhere(known)
     if not len(voxels):
         return found
+    components, number = ndimage.label(known, np.ones((3, 3, 3)))
+    seen = np.zeros(number + 1, bool)
     there = voxels @ state.to_model[:3, :3].T + state.to_model[:3, 3]
     box = [range(max(0, int(a)), min(n, int(b) + 2)) for a, b, n in zip(there.min(0), there.max(0), shape)]
     grid = np.stack(np.meshgrid(*box, indexing="ij")).reshape(3, -1)
     if grid.size:
         to_scan = np.linalg.inv(state.to_model)
         at = to_scan[:3, :3] @ grid + to_scan[:3, 3:]
-        found[tuple(grid[:, ndimage.map_coordinates(known.astype(np.uint8), at, order=0) > 0])] = True
+        component = ndimage.map_coordinates(components, at, order=0)
+        found[tuple(grid[:, component > 0])] = True
+        seen[component] = True
+    unseen = there[~seen[components[tuple(voxels.T)]]].round().astype(int)
+    inside = ((unseen >= 0) & (unseen < shape)).all(axis=1)
+    found[tuple(unseen[inside].T)] = True
     return found
 
 

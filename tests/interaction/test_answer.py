@@ -9,6 +9,7 @@ from scipy import ndimage
 from bundle import segment
 from bundle.errors import InputError
 from bundle.interaction import Prompts, ScanState, answer, prepare_scan
+from bundle.interaction.refining import to_model_grid
 from tests.interaction.conftest import TINY
 
 
@@ -70,6 +71,19 @@ def test_slices_refined_together_are_as_slices_refined_alone(state):
     np.testing.assert_allclose(one.score, other.score, atol=1e-4)
     np.testing.assert_allclose(one.reconstruction, other.reconstruction, atol=1e-4)
     assert not np.allclose(one.reconstruction, state.reconstruction, atol=1e-4)
+
+
+def test_a_click_between_the_voxels_of_the_model_reaches_it(state):
+    voxels = np.argwhere(state.brain)[::97]
+    known = np.zeros((len(voxels), *state.shape), bool)
+    known[(np.arange(len(voxels)), *voxels.T)] = True
+    reached = [int(to_model_grid(state, one).sum()) for one in known]
+    assert len(voxels) > 50 and set(reached) == {1}
+    # what is larger is not widened
+    block = np.zeros(state.shape, bool)
+    block[10:30, 12:40, 3:8] = True
+    expected = block.sum() * abs(np.linalg.det(state.to_model[:3, :3]))
+    assert int(to_model_grid(state, block).sum()) == pytest.approx(expected, rel=0.05)
 
 
 def test_prompts_are_obeyed_at_every_voxel_of_theirs(state):
