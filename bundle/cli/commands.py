@@ -87,15 +87,18 @@ def _default(key: str, value: Any) -> str:
     return f"  [default: {str(value).lower() if isinstance(value, bool) else value}]"
 
 
-def run_options(configs: Sequence[str], often: Sequence[str], without: Sequence[str] = ()) -> Callable:
+def run_options(
+    configs: Sequence[str], often: Sequence[str], without: Sequence[str] = (), output: str = ""
+) -> Callable:
     """Options for the keys of configs.
 
     Args:
         configs: names of the configs, laid over each other.
         often: keys to list first, the others are rarely needed.
         without: keys that the subcommand has another way for.
+        output: what the help page says of the folder that results go to by default.
     """
-    defaults = top_level(configs)
+    defaults = {**top_level(configs), "output_dir": output}
     keys = [key for key in OPTIONS if key in defaults and key not in (*without, "bundle_root")]
 
     def add(function: Callable) -> Callable:

@@ -51,6 +51,7 @@ _NOT_SIMULATED = (
         "datalist",
     ),
     without=("image", "dataset_dir"),
+    output="output/inference",
 )
 @contrast_options
 @option("--points", type=OPTIONS["points"].type, help=f"{OPTIONS['points'].help}; of one scan.")
@@ -105,6 +106,7 @@ def segment(
         *("learning_rate", "validation_fraction", "device"),
     ),
     without=("dataset_dir", "ckpt_dir"),
+    output="output/training, or output/judge",
 )
 @overlays
 def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
@@ -148,6 +150,7 @@ def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: b
         *("val_interval", "save_interval", "compile", "split", "image", "brain_mask", "brain_mask_pattern", "series"),
         *("flip_probability", "paint_small_lesions", "vary_scanner", "shard"),
     ),
+    output="output/calibrated",
 )
 @overlays
 def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
@@ -180,6 +183,7 @@ def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], d
     EVALUATION,
     often=("output_dir", "split", "ckpt_path", "modality", "device"),
     without=(*("dataset_dir", "datalist", "pattern", "image", "brain_mask", "brain_mask_pattern", "series"),),
+    output="output/evaluation",
 )
 @overlays
 def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
@@ -203,6 +207,7 @@ def evaluate(datalist: str, overlays: tuple[str, ...], dry_run: bool, **values: 
     BENCHMARK,
     often=("image", "output_dir", "repeats", "device", "batch_size", "cpu_precision", "modality", "ckpt_path"),
     without=("dataset_dir", "datalist", "split", "pattern", "brain_mask_pattern", "series", "overwrite", "progress"),
+    output="output/benchmark",
 )
 @overlays
 def benchmark(overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
