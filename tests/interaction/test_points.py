@@ -48,6 +48,8 @@ def test_the_command_gives_the_answer_of_the_function(state, head, tiny_weights,
         np.testing.assert_allclose(written, volume, atol=1e-3, err_msg=name)
     statistics = json.loads((case / "head_statistics.json").read_text())
     assert statistics["refinement"]["prompts"] == {"lesion": 1, "normal": 1}
+    page = (case / "head_report.html").read_text()
+    assert "Corrected by hand: 1 mark of lesion and 1 of what is normal." in page
     assert statistics["lesion_voxels"] == int(expected.mask.sum())
 
 
