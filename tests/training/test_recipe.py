@@ -12,6 +12,7 @@ from bundle.model.card import read_card
 from bundle.training.recipe import fingerprints, read_recipe, run_recipe
 from bundle.training.recipe_steps import ROOT
 from tests.flows import SMALL
+from tests.heads import write_head
 from tests.programs import python
 
 TINY = {**{name: value for name, value in SMALL.items() if name != "judge#_disabled_"}, "validation_slices": 8}
@@ -45,8 +46,8 @@ ROUNDS = [
 def write(cohort, tmp_path):
     """Writes a recipe beside the datalists and the config that it refers to; gives its path."""
     (tmp_path / "cohort.json").write_text((cohort / "datalist.json").read_text())
-    people = json.loads((cohort / "datalist.json").read_text())
-    (tmp_path / "more.json").write_text(json.dumps({"training": people["training"][:1]}))
+    more = write_head(tmp_path, "more", 70)
+    (tmp_path / "more.json").write_text(json.dumps({"training": [more]}))
     (tmp_path / "tiny.json").write_text(json.dumps(TINY))
 
     def write(rounds: list[dict], **parts) -> Path:
