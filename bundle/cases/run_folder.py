@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -334,8 +335,8 @@ class RunFolder:
 
     def _note_failure(self, case: str, error: Exception) -> None:
         image = str(self.entries[case]["image"])
-        known = input_error(error)
         cause = _first_cause(error)
+        known = input_error(error) or self._disk_is_full(image, cause)
         said = " ".join(str(cause).split())
         sentence = str(known) if known else f"{image}: {type(cause).__name__}: {said} (see {self.file(ERRORS)})."
         try:
@@ -353,6 +354,14 @@ class RunFolder:
             sentence += f" Nor can files be changed there: {fault}"
         logger.error(sentence)
         self.failures.append(Failure(case, image, sentence))
+
+    def _disk_is_full(self, image: str, cause: BaseException) -> InputError | None:
+        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        return InputError(
+            f"{image}: its results cannot be written ({cause.strerror}); free some space on the disk of {self.path} "
+            "and give the same command again."
+        )
 
     def cannot_report(self, error: OSError) -> None:
         """Note that the report of the run cannot be written."""

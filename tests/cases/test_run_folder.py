@@ -197,6 +197,9 @@ def test_results_stay_where_only_their_pictures_fail(tmp_path):
         run.case("a").write_results([], {"image": "", "made_from": run.made_from("a")}, HEADER)
         run.failed("a", OSError(28, "No space left on device"))
     assert (tmp_path / "out" / "a" / "a_statistics.json").exists() and len(run.failures) == 1
+    said = run.failures[0].sentence
+    assert "a.nii.gz: its results cannot be written (No space left on device); free some space" in said
+    assert not (tmp_path / "out" / "errors.log").exists(), "nothing unexpected"
     assert not run.is_finished("a")
 
 
