@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -110,6 +110,21 @@ def number_of_values(values: np.ndarray, enough: int) -> int:
     return few if few >= enough else len(np.unique(values))
 
 
+def _share_of_neighbours(
+    image: np.ndarray, brain: np.ndarray, few: float, such: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """The share of neighbours in the brain whose difference is ``such``, along the axis where they are the fewest; no
+    further axis is looked at where the share along one is no higher than ``few``."""
+    lowest = 1.0
+    for axis, size in enumerate(image.shape):
+        if size > 1 and lowest > few:
+            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
+            both = high[1:] & high[:-1]
+            if both.any():
+                lowest = min(lowest, float(such(low[1:][both] - low[:-1][both]).mean()))
+    return lowest
+
+
 def flat_share(image: np.ndarray, brain: np.ndarray, few: float) -> float:
     """The share of neighbours in the brain that have the same value, along the axis where they are the fewest.
 
@@ -122,14 +137,7 @@ def flat_share(image: np.ndarray, brain: np.ndarray, few: float) -> float:
     """
     values, counts = np.unique(_some_of(image[brain]), return_counts=True)
     brain = brain & (image != values[counts.argmax()]) if len(values) else brain
-    lowest = 1.0
-    for axis, size in enumerate(image.shape):
-        if size > 1 and lowest > few:
-            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
-            both = high[1:] & high[:-1]
-            if both.any():
-                lowest = min(lowest, float((low[1:] == low[:-1])[both].mean()))
-    return lowest
+    return _share_of_neighbours(image, brain, few, lambda difference: difference == 0)
 
 
 def tiny_floor(image: np.ndarray, limits: Limits) -> float:
@@ -203,14 +211,7 @@ def jump_share(image: np.ndarray, brain: np.ndarray, limits: Limits) -> float:
     """The share of neighbours in the brain between which the image jumps, along the axis where they are the fewest."""
     values = _some_of(image[brain])
     jump = limits.jump * float(np.percentile(values, 99.9) - values.min())
-    lowest = 1.0
-    for axis, size in enumerate(image.shape):
-        if size > 1 and lowest > limits.jump_share:
-            low, high = (np.moveaxis(array, axis, 0) for array in (image, brain))
-            both = high[1:] & high[:-1]
-            if both.any():
-                lowest = min(lowest, float((np.abs(low[1:] - low[:-1])[both] > jump).mean()))
-    return lowest
+    return _share_of_neighbours(image, brain, limits.jump_share, lambda difference: np.abs(difference) > jump)
 
 
 def hole_share(brain: np.ndarray, spacing: Sequence[float]) -> float:

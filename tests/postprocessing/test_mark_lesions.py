@@ -208,35 +208,28 @@ def test_a_peak_in_haze_is_no_lesion():
     assert not without_haze(np.zeros_like(mask), score, 0.5, whole_size=8).any()
 
 
-def test_haze_is_not_marked():
-    score, image = np.zeros((2, 1, 20, 20, 4), np.float32)
-    score[0, 2:12, 2:12] = 0.6
-    score[0, 5, 5] = 2.0
-    image[0] = score[0]
-    data = {
-        "pred": MetaTensor(torch.zeros(1, 20, 20, 4)),
-        "score": torch.from_numpy(score),
-        "image": MetaTensor(torch.from_numpy(image)),
-        "refinement": {"lesion_threshold": 0.5},
-    }
-    assert mark_lesions()(data)["pred"].any() and not mark_lesions(lowest_mean=0.9)(data)["pred"].any()
-
-
-def test_a_lesion_in_haze_is_marked_without_the_haze():
-    score, image = np.zeros((2, 1, 20, 20, 4), np.float32)
+def haze() -> dict:
+    """Faint, with a brighter part in it, and a peak in that."""
+    score = np.zeros((1, 20, 20, 4), np.float32)
     score[0, 2:12, 2:12] = 0.6
     score[0, 4:8, 4:8] = 1.0
     score[0, 5, 5] = 2.0
-    image[0] = score[0]
-    data = {
+    return {
         "pred": MetaTensor(torch.zeros(1, 20, 20, 4)),
         "score": torch.from_numpy(score),
-        "image": MetaTensor(torch.from_numpy(image)),
+        "image": MetaTensor(torch.from_numpy(score.copy())),
         "refinement": {"lesion_threshold": 0.5},
     }
-    found = mark_lesions(lowest_mean=0.9, sure_peak=2.0)(data)["pred"][0].numpy()
-    assert np.array_equal(found > 0, score[0] > 0.9)
-    assert not mark_lesions(lowest_mean=0.9, sure_peak=2.1)(data)["pred"].any()
+
+
+def test_haze_is_not_marked():
+    assert mark_lesions()(haze())["pred"].any() and not mark_lesions(lowest_mean=0.9)(haze())["pred"].any()
+
+
+def test_a_lesion_in_haze_is_marked_without_the_haze():
+    found = mark_lesions(lowest_mean=0.9, sure_peak=2.0)(haze())["pred"][0].numpy()
+    assert np.array_equal(found > 0, haze()["score"][0].numpy() > 0.9)
+    assert not mark_lesions(lowest_mean=0.9, sure_peak=2.1)(haze())["pred"].any()
 
 
 def test_a_threshold_moves_little_when_two_outlines_are_nearly_as_sharp():
