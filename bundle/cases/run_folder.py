@@ -281,31 +281,24 @@ class RunFolder:
             self._files_of_cases[case] = _hashes(entry)
         return {"scan": _scan(entry), "files": self._files_of_cases[case], "run": self.made_by}
 
+    def _made_from_before(self, case: str) -> dict[str, Any]:
+        """:py:meth:`made_from` of the result that the folder of a case has; empty where it has none."""
+        try:
+            return dict(self.case(case).statistics().get("made_from") or {})
+        except (AttributeError, InputError, TypeError, ValueError):
+            # none, or cut short, by a power failure for instance: it is made again
+            return {}
+
     def has_result(self, case: str) -> bool:
         """Whether a case has a result of these files, weights, settings and version."""
-        folder = self.case(case)
-        if not folder.has("statistics"):
-            return False
-        try:
-            statistics = folder.statistics()
-        except InputError:
-            # cut short, by a power failure for instance: it is made again
-            return False
-        return isinstance(statistics, dict) and self._as_now(statistics.get("made_from") or {}, case)
+        before = self._made_from_before(case)
+        return bool(before) and self._as_now(before, case)
 
     def has_earlier_result(self, case: str) -> bool:
         """Whether a case has a result of the same scan, whatever it was made with."""
-        folder = self.case(case)
-        if not folder.has("statistics"):
-            return False
-        try:
-            files = (folder.statistics().get("made_from") or {}).get("files") or {}
-        except (AttributeError, InputError):
-            return False
-        now = self.made_from(case)["files"]
-        return (
-            now is not None and "image" in files and all(files.get(key) == now.get(key) for key in ("image", "series"))
-        )
+        before = self._made_from_before(case).get("files") or {}
+        now = self.made_from(case)["files"] if "image" in before else None
+        return now is not None and all(before.get(key) == now.get(key) for key in ("image", "series"))
 
     def earlier_cases(self) -> list[CaseFolder]:
         """The cases in the folder that are no part of this run; a shard knows of none."""

@@ -6,19 +6,19 @@ from bundle.data.datasets import SliceDataset
 from bundle.data.loading import LoadVolumed
 from bundle.data.prepare import prepare_dataset
 from bundle.data.scans import inference_data, scans_at
-from bundle.data.volumes import check_same_grid, on_grid_of, oriented_array, oriented_brain, read_oriented, read_volume
+from bundle.data.volumes import on_grid_of, oriented_array, oriented_brain, read_on_grid, read_oriented, read_volume
 
 __all__ = [
     "LoadVolumed",
     "SliceDataset",
     "absolute_paths",
-    "check_same_grid",
     "inference_data",
     "on_grid_of",
     "oriented_array",
     "oriented_brain",
     "prepare_dataset",
     "read_datalist",
+    "read_on_grid",
     "read_oriented",
     "read_volume",
     "scans_at",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bundle.data.case_names import IMAGES, stem_of
@@ -24,7 +24,7 @@ def _last_word(words: Collection[str]) -> re.Pattern[str]:
 
 _LABEL, _NOT_IMAGE = _last_word(LABELS), _last_word(NOT_IMAGES)
 
-# so many names are listed of what was passed over
+# so many names of files are listed
 _MOST_LISTED = 50
 
 
@@ -44,6 +44,12 @@ def volumes_in(folder: Path, pattern: str) -> list[str]:
     return [str(path) for path in fitting if is_image(path) and path.is_file()]
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names of files, in words; of very many the first ones, and how many more there are."""
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return f"{', '.join(names[:_MOST_LISTED])}{more}"
+
+
 def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
     """Sentences that count and list the files below a folder that a run does not take, by reason."""
     reasons: dict[str, list[str]] = {}
@@ -60,13 +66,8 @@ def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
         else:
             reason = "of another contrast, or not chosen by --pattern"
         reasons.setdefault(reason, []).append(name)
-
-    def listed(names: list[str]) -> str:
-        more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-        return f"{', '.join(names[:_MOST_LISTED])}{more}."
-
     return [
-        f"{folder}: {len(names)} {'file' if len(names) == 1 else 'files'} passed over, {reason}: {listed(names)}"
+        f"{folder}: {len(names)} {'file' if len(names) == 1 else 'files'} passed over, {reason}: {listed(names)}."
         for reason, names in reasons.items()
     ]
 

@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged, MapTransform
 
-from bundle.data.volumes import check_label, check_same_grid, read_volume, turned_like
+from bundle.data.volumes import check_label, read_on_grid, read_volume
 from bundle.errors import InputError
 
 # where a NIfTI header says that the voxels lie, in which units, and along which axis they were acquired
@@ -56,18 +56,16 @@ class LoadVolumed(LoadImaged):
         first: MetaTensor | None = None
         for key in self.key_iterator(d):
             path = d[key]
-            d[key] = read_volume(path, str(key), str(d.get("series") or "") if first is None else "")
-            d[key].meta[HEADER] = {name: np.array(d[key].meta[name]) for name in PLACE if name in d[key].meta}
             if first is None:
-                first = d[key]
+                first = d[key] = read_volume(path, str(key), str(d.get("series") or ""))
                 d["warnings"] = first.meta["read_warnings"]
                 if float(first.min()) == float(first.max()):
                     raise InputError(
                         f"{path}: the {key} is empty (every voxel is {float(first.min()):g}); export it again."
                     )
             else:
-                d[key] = turned_like(d[key], first)
-                check_same_grid(d[key], path, str(key), first)
+                d[key] = read_on_grid(path, str(key), first)
+            d[key].meta[HEADER] = {name: np.array(d[key].meta[name]) for name in PLACE if name in d[key].meta}
             if key in EXPERTS:
                 check_label(d[key], path, str(key), first)
         return d

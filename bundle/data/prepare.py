@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from bundle.data.datalists import PATHS
 from bundle.data.folders import files_below
-from bundle.data.images_below import is_label
+from bundle.data.images_below import is_label, listed
 from bundle.data.layouts import LAYOUTS, find_cases
 from bundle.data.scan_files import stamps
-from bundle.data.volumes import check_label, check_same_grid, read_volume, turned_like
+from bundle.data.volumes import check_label, read_on_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import write_json
 
@@ -32,17 +32,13 @@ _CSV_SPLITS = {
     "test": "test",
 }
 
-# so many names are listed of masks without an image
-_MOST_LISTED = 5
-
 
 def _examine(root: Path, case: dict[str, str]) -> dict[str, Any]:
     """Read a case whole: what is unusable is found now, not in the middle of a training."""
     image = read_volume(root / case["image"])
     result: dict[str, Any] = {**case, "slices": int(image.shape[-1])}
     if "label" in case:
-        label = turned_like(read_volume(root / case["label"], "label"), image)
-        check_same_grid(label, root / case["label"], "label", image)
+        label = read_on_grid(root / case["label"], "label", image)
         check_label(label, root / case["label"], "label", image)
         result["lesion_voxels"] = int(np.count_nonzero(label))
     return result
@@ -197,13 +193,13 @@ def prepare_dataset(
         datalist[split[case["patient"]]].append({**case, **paths})
     write_json(target, datalist)
     notes.unlink()
-    used = {case.get("label") for case in cases}
-    masks = [path for path in files_below(root) if is_label(path) and path not in used]
-    if layout == "folder" and masks:
-        faults.append(
-            f"{root}: masks by their names that belong to no image: {len(masks)} ({', '.join(masks[:_MOST_LISTED])}"
-            f"{', …' if len(masks) > _MOST_LISTED else ''}); name a mask as its image, with _seg at the end."
-        )
+    if layout == "folder":
+        used = {case.get("label") for case in cases}
+        if masks := [path for path in files_below(root) if is_label(path) and path not in used]:
+            faults.append(
+                f"{root}: masks by their names that belong to no image: {len(masks)} ({listed(masks)}); "
+                "name a mask as its image, with _seg at the end."
+            )
     counts = ", ".join(f"{len(entries)} {name}" for name, entries in datalist.items())
     healthy = sum("label" not in entry for entries in datalist.values() for entry in entries)
     if healthy:

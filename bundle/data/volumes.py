@@ -119,26 +119,17 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
     return volume
 
 
-def to_lps() -> Orientation:
-    """Turns the axes of a volume towards left, posterior and superior.
+def turn_to(codes: str) -> Orientation:
+    """Turns the axes of a volume towards three orientation codes, such as "LPS".
 
     A new one each time: transforms keep notes about themselves, and files are read by several threads.
     """
-    return Orientation(axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
-
-
-def turned_like(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
-    """A volume with its axes turned as those of another one."""
-    codes = "".join(nib.aff2axcodes(np.asarray(image.affine, float)))
-    if codes == "".join(nib.aff2axcodes(np.asarray(volume.affine, float))):
-        return volume
-    turn = Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
-    return cast(MetaTensor, turn(volume))
+    return Orientation(axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 def read_oriented(path: str | Path, series: str = "") -> MetaTensor:
     """:py:func:`read_volume`, with its axes turned towards left, posterior and superior."""
-    return cast(MetaTensor, to_lps()(read_volume(path, series=series)))
+    return cast(MetaTensor, turn_to("LPS")(read_volume(path, series=series)))
 
 
 def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
@@ -153,10 +144,6 @@ def on_grid_of(volume: MetaTensor, image: MetaTensor) -> MetaTensor:
 def oriented_array(path: str | Path) -> np.ndarray:
     """The voxels of :py:func:`read_oriented`, W x H x D."""
     return np.asarray(read_oriented(path)[0])
-
-
-# of what an image shows; more is no lesion
-LARGEST_LABEL_SHARE = 0.6
 
 
 def half_of_range(mask: Any) -> Any:
@@ -178,6 +165,10 @@ def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarr
     if "brain_mask" in statistics:
         return half_of_range(oriented_array(statistics["brain_mask"]))
     return image > statistics.get("brain_floor", 0)
+
+
+# of what an image shows; more is no lesion
+LARGEST_LABEL_SHARE = 0.6
 
 
 def check_label(label: MetaTensor, path: str | Path, role: str, image: MetaTensor) -> None:
@@ -222,6 +213,25 @@ def check_same_grid(volume: MetaTensor, path: str | Path, role: str, image: Meta
             f"{path}: the {role} lies elsewhere in space than its image (their affines differ); "
             f"resample the {role} to the grid of the image."
         )
+
+
+def read_on_grid(path: str | Path, role: str, image: MetaTensor) -> MetaTensor:
+    """Read what has to lie on the grid of an image: its mask, for instance. Axes that are turned are turned back.
+
+    Args:
+        path: of the file.
+        role: what the volume is, for the sentence that says what is wrong with it.
+        image: 1 x X x Y x Z.
+
+    Raises:
+        InputError: see :py:func:`read_volume` and :py:func:`check_same_grid`.
+    """
+    volume = read_volume(path, role)
+    theirs, ours = ("".join(nib.aff2axcodes(np.asarray(one.affine, float))) for one in (volume, image))
+    if theirs != ours:
+        volume = cast(MetaTensor, turn_to(ours)(volume))
+    check_same_grid(volume, path, role, image)
+    return volume
 
 
 def in_plane(affine: np.ndarray) -> tuple[int, int]:

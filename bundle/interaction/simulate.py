@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from bundle.cli.contrasts import which_images
 from bundle.data import read_datalist
-from bundle.data.volumes import check_same_grid, read_volume
+from bundle.data.volumes import read_on_grid, read_volume
 from bundle.evaluation.comparison_tables import as_markdown
 from bundle.evaluation.overlap import dice_of_masks
 from bundle.files import write_json, write_whole
@@ -183,8 +183,7 @@ def simulate_clicks(datalist: str, split: str, output_dir: str, robot: Mapping[s
     folder = Path(output_dir)
     rows: list[dict[str, Any]] = []
     for case in tqdm(cases, "Clicking", unit="scan"):
-        label = read_volume(case["label"], "label")
-        check_same_grid(label, case["label"], "label", read_volume(case["image"], series=case.get("series", "")))
+        label = read_on_grid(case["label"], "label", read_volume(case["image"], series=case.get("series", "")))
         truth = np.asarray(label[0]) > 0
         series = {"series": case["series"]} if "series" in case else {}
         state = prepare_scan(case["image"], case.get("brain_mask"), others=case.get("others"), **series, **overrides)

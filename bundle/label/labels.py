@@ -20,8 +20,7 @@ from fastapi import HTTPException
 from monailabel.datastore.utils.convert import binary_to_image
 
 from bundle import __version__
-from bundle.data import check_same_grid, read_volume
-from bundle.data.volumes import turned_like
+from bundle.data import read_on_grid, read_volume
 from bundle.errors import InputError
 from bundle.files import sha256
 from bundle.label.names import check_name, check_tag
@@ -49,9 +48,7 @@ def read_label(path: Path, image: Path) -> np.ndarray:
     """
     if not path.name.endswith(ENDINGS):
         raise InputError(f"{path}: a label is a file that ends in {', '.join(ENDINGS)}; send one of these.")
-    scan = read_volume(image)
-    label = turned_like(read_volume(path, "label"), scan)
-    check_same_grid(label, path, "label", scan)
+    label = read_on_grid(path, "label", read_volume(image))
     values = np.asarray(label[0])
     if (values != np.round(values)).any() or values.min() < 0 or values.max() > LARGEST_LABEL:
         raise InputError(

