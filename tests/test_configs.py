@@ -47,6 +47,11 @@ def test_limits_stand_in_one_config_and_a_training_may_change_some():
         values_of("configs/inference.json", "plausible", brain_ml=900)
 
 
+def test_evaluation_and_comparison_count_the_same_lesions_as_found():
+    evaluate, comparison = (json.loads(Path(f"configs/{name}.json").read_text()) for name in ("evaluate", "comparison"))
+    assert evaluate["found_share"] == comparison["comparison"]["found_share"]
+
+
 def test_overlays_lie_on_one_base_and_name_what_they_change():
     for path in CONFIGS:
         assert not re.search(r"#\d|transforms\[", path.read_text()), "position surgery"

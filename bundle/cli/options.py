@@ -123,6 +123,10 @@ OPTIONS = {
     "field_of_view": Option(Number(above=0), "millimetres along the side of a slice"),
     "image_size": Option(Whole(1), "pixels along the side of a slice"),
     "intensity_percentile": Option(Number(above=0, high=100), "percentile of the brain's intensities that becomes +3"),
+    "found_share": Option(
+        Number(above=0, high=1),
+        "share of a lesion that is marked, from which it counts as found; for marks the same",
+    ),
     "best_possible_step": Option(Optional(Number(above=0)), "step of the search for the best possible mask"),
     # training and calibration
     "epochs": Option(Whole(1), "epochs of training"),

@@ -12,6 +12,8 @@ from monai.config import KeysCollection
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform
 
+from bundle.evaluation.components import covered_components
+from bundle.evaluation.distances import outline_distances
 from bundle.evaluation.overlap import overlap_scores
 
 
@@ -27,13 +29,17 @@ class MaskScoresd(MapTransform):
     Args:
         keys: of the mask, axes towards left, posterior, superior.
         pixel_mm: size of the model's pixels, in which the lesion area of a slice is counted.
+        found_share: a lesion is found when at least this share of it (0 to 1) is marked, and a component of the mask
+            is right when at least this share of it is lesion.
         label_key: of the expert's mask on the same grid.
 
-    The data gain ``scores`` (of the volume, in millilitres and from 0 to 1) and ``slice_scores`` (one per slice).
+    The data gain ``scores`` (of the volume: overlap from 0 to 1, counts, millilitres and millimetres) and
+    ``slice_scores`` (one per slice).
     """
 
-    def __init__(self, keys: KeysCollection, pixel_mm: float, label_key: str = "label") -> None:
+    def __init__(self, keys: KeysCollection, pixel_mm: float, found_share: float, label_key: str = "label") -> None:
         super().__init__(keys)
+        self.found_share = found_share
         self.label_key = label_key
         self.pixel_mm = pixel_mm
 
@@ -48,6 +54,8 @@ class MaskScoresd(MapTransform):
             largest = int((tp + fn).argmax())
             millilitres = float(np.prod(spacing)) / 1000.0
             free = (tp + fn) == 0
+            found, lesions = covered_components(label.numpy(), mask.numpy(), self.found_share)
+            right, components = covered_components(mask.numpy(), label.numpy(), self.found_share)
             d["slice_scores"] = [
                 {
                     "slice": z,
@@ -61,6 +69,11 @@ class MaskScoresd(MapTransform):
                 "lesion_ml": int((tp + fn).sum()) * millilitres,
                 "mask_ml": int((tp + fp).sum()) * millilitres,
                 **overlap_scores(int(tp.sum()), int(fp.sum()), int(fn.sum())),
+                **outline_distances(mask, label, spacing),
+                "lesions": lesions,
+                "lesions_found": found,
+                "components": components,
+                "components_right": right,
                 "largest_slice": largest,
                 "largest_slice_pixels_at_128": round(float(lesion_pixels[largest]), 1),
                 **{

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.evaluation.overlap import best_threshold, overlap_scores
+from bundle.evaluation.distances import DISTANCES
+from bundle.evaluation.overlap import best_threshold, overlap_scores, ratio
 
 # lesion areas in pixels of the model's 128 x 128 grid (paper section 3.1)
 SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
@@ -50,6 +51,25 @@ def by_disease(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict]:
     }
 
 
+def lesions_one_by_one(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Share of all lesions that were found, share of all marked components that are right, and their harmonic mean.
+
+    Counted over all volumes together; None where there is nothing to count.
+    """
+    lesions, found, components, right = (
+        sum(score[name] for score in scores) for name in ("lesions", "lesions_found", "components", "components_right")
+    )
+    sensitivity, precision = ratio(found, lesions), ratio(right, components)
+    both = sensitivity + precision
+    return {
+        "lesions": lesions,
+        "found": sensitivity,
+        "components": components,
+        "right": precision,
+        "f1": 2 * sensitivity * precision / both if both else 0.0,
+    }
+
+
 def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Scores of the masks as delivered: whole volumes, and their slices with the largest lesion."""
     scores = [case["scores"] for case in cases]
@@ -58,6 +78,8 @@ def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     diseases = by_disease(cases)
     return {
         "volume": {name: mean_and_median([score[name] for score in scores]) for name in SCORES},
+        "outline": {name: mean_and_median([score[name] for score in scores]) for name in DISTANCES},
+        "lesions_one_by_one": lesions_one_by_one(scores),
         **({"volume_by_disease": diseases} if diseases else {}),
         "largest_slice": {
             **{name: mean_and_median([score[f"largest_slice_{name}"] for score in scores]) for name in SCORES},

@@ -118,7 +118,6 @@ class ScoreTables:
                 **({"disease": case["disease"]} if diseases else {}),
                 **case["scores"],
                 **case["reconstruction_scores"],
-                "components": case["statistics"]["number_of_components"],
                 "iterations": case["statistics"]["refinement"]["iterations"],
                 "cap_reached": case["statistics"]["refinement"]["cap_reached"],
                 "seconds": case["statistics"]["refinement"]["seconds"],

@@ -259,6 +259,7 @@ def test_calls_of_segment(words, here, capsys):
         ["evaluate", "missing.json"],
         ["evaluate", "."],
         ["evaluate", "list.json", "--best_possible_step", "0"],
+        ["evaluate", "list.json", "--found_share", "0"],
         ["compare", "missing"],
         ["compare", "out", "--validation", "missing"],
         ["compare", "out", "--label-fre"],

@@ -18,7 +18,7 @@ def test_masks_are_scored_as_monai_scores_them():
     mask, label = volumes()
     affine = torch.diag(torch.tensor([2.0, 3, 5, 1]))
     data = {"pred": mask, "label": MetaTensor(label.float(), affine=affine)}
-    scored = MaskScoresd(keys="pred", pixel_mm=2.0)(data)
+    scored = MaskScoresd(keys="pred", pixel_mm=2.0, found_share=0.1)(data)
     scores = scored["scores"]
     assert scores["dice"] == pytest.approx(float(DiceMetric()(mask[None], label[None])), abs=1e-6)
     largest = int(label.sum(dim=(0, 1, 2)).argmax())
@@ -30,3 +30,16 @@ def test_masks_are_scored_as_monai_scores_them():
     assert scores["lesion_ml"] == pytest.approx(float(label.sum()) * 0.03)
     assert scores["false_positive_ml_on_lesion_free_slices"] == pytest.approx(float(mask[..., 1].sum()) * 0.03)
     assert np.isnan(scored["slice_scores"][1]["sensitivity"])
+
+
+def test_lesions_and_marks_are_counted_one_by_one():
+    mask, label = torch.zeros(2, 1, 20, 20, 4, dtype=torch.bool)
+    label[0, 2:6, 2:7, 1] = True
+    label[0, 12:16, 2:7, 1] = True
+    mask[0, 2:4, 2, 1] = True
+    mask[0, 18, 18, 3] = True
+    data = {"pred": mask, "label": MetaTensor(label.float(), affine=torch.eye(4))}
+    for share, found in ((0.1, 1), (0.2, 0)):
+        scores = MaskScoresd(keys="pred", pixel_mm=2.0, found_share=share)(data)["scores"]
+        assert (scores["lesions"], scores["lesions_found"]) == (2, found)
+        assert (scores["components"], scores["components_right"]) == (2, 1)

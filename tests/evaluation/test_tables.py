@@ -27,7 +27,7 @@ def scored(name: str, seed: int, disease: str = "") -> tuple[dict, dict]:
     data = {"image": image, "error": (image * (image > -3)) ** 2, "reconstruction": image * 0.9, "lesion": lesion}
     data = ReconstructionScoresd(keys="image", smallest_brain=0.15)(data)
     data |= {"pred": mask, "label": MetaTensor(lesion, affine=affine)}
-    data = MaskScoresd(keys="pred", pixel_mm=1.875)(data)
+    data = MaskScoresd(keys="pred", pixel_mm=1.875, found_share=0.1)(data)
     refinement = {"iterations": 3, "cap_reached": False, "seconds": 1.25}
     data["statistics"] = {"number_of_components": 1, "refinement": refinement}
     return {"case": name, **({"disease": disease} if disease else {})}, data
@@ -86,6 +86,17 @@ def test_summary_keeps_label_free_and_label_chosen_apart(tables, golden_model):
     assert free["largest_slice"]["dice"]["mean"] == 1
     # 24 and 30 voxels of 20 x 20 mm, in pixels of 1.875 mm: large ones
     assert free["largest_slice"]["dice_by_size"]["large"]["number"] == 2
+    # each lesion is found, and beside it one voxel is marked that is none
+    assert free["lesions_one_by_one"] == {
+        "lesions": 2,
+        "found": 1.0,
+        "components": 4,
+        "right": 0.5,
+        "f1": pytest.approx(2 / 3),
+    }
+    # the far voxel is one of few on the surface of the mask, 20 mm beside the last of the lesion's columns
+    assert free["outline"]["hausdorff_95_mm"]["number"] == 2
+    assert 0 < free["outline"]["surface_distance_mm"]["mean"] < free["outline"]["hausdorff_95_mm"]["mean"]
     chosen = summary["threshold_chosen_with_test_labels"]
     assert chosen["plain_intensity"]["volume"]["dice"]["mean"] > 0.95
     assert chosen["error_map"]["volume"]["dice"]["number"] == 2
