@@ -39,6 +39,9 @@ _SIZES_MM = (0.01, 50.0)
 # words of the image type of what is derived from a scan and shows no slice of tissue
 _NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "PROJECTION IMAGE", "MIP", "MINIP"}
 
+# and of maps that were computed from several scans
+_MAPS = {"ADC", "EADC", "FA", "FRACTIONAL ANISOTROPY", "T1 MAP", "T2 MAP", "T2_STAR MAP", "CBF", "CBV", "MTT", "TTP"}
+
 
 class Stack(NamedTuple):
     """Where slices lie: their order and the affine of the volume in that order."""
@@ -279,6 +282,11 @@ def read_dicom(path: Path, series: str = "") -> Scan:
         warnings.append(
             f"DICOM: the image type says {no_magnitude[0]}, so this is a phase or projection image and no scan of the "
             "brain's slices; the result is not to be trusted."
+        )
+    if maps := sorted(_MAPS & kinds):
+        warnings.append(
+            f"DICOM: the image type says {maps[0]}, so this is a map that was computed from other scans; an ADC map is "
+            "right for the modality adc, any other map for none."
         )
     announced = chosen.slices[0].whole("ImagesInAcquisition")
     if announced > chosen.count():

@@ -267,9 +267,11 @@ def test_other_modalities_are_said(tmp_path):
     write_series(IMAGE, AFFINE, tmp_path / "s", Modality="CT")
     assert "CT and not MR" in read_volume(tmp_path / "s").meta["read_warnings"]
     write_series(IMAGE, AFFINE, tmp_path / "phase", ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
+    write_series(IMAGE, AFFINE, tmp_path / "adc", ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC", "ND"])
     write_series(IMAGE, AFFINE, tmp_path / "one word", ImageType="PRIMARY")
     assert not read_volume(tmp_path / "one word").meta["read_warnings"]
     assert "the image type says P, so" in read_volume(tmp_path / "phase").meta["read_warnings"]
+    assert "the image type says ADC, so" in read_volume(tmp_path / "adc").meta["read_warnings"]
     write_series(IMAGE, AFFINE, tmp_path / "inverted", PhotometricInterpretation="MONOCHROME1")
     assert "inverted" in said(tmp_path / "inverted")
     write_series(IMAGE, AFFINE, tmp_path / "colours", PhotometricInterpretation="PALETTE COLOR")
