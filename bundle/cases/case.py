@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from monai.data import MetaTensor
 from bundle.data.loading import PLACE
 from bundle.data.volumes import on_grid_of, oriented_array, oriented_brain, read_oriented, read_volume
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import write_json, write_whole
 
 # of every voxel of the scan: lesion or not (0, 1); squared error of the last reconstruction; that reconstruction, with
 # the scan's intensities; iterations for which the voxel was hidden; error of the initial network; lesion score; brain
@@ -114,8 +115,12 @@ class CaseFolder:
             ) from error
 
     def scores(self) -> dict[str, Any]:
-        """What an evaluation found of the case; see :py:class:`bundle.evaluation.ScoreTables`."""
-        return json.loads(self.file("scores").read_text())
+        """What an evaluation found of the case, NaN where it found nothing; see :py:meth:`write_scores`."""
+
+        def with_nan(part: dict[str, Any]) -> dict[str, Any]:
+            return {name: math.nan if value is None else value for name, value in part.items()}
+
+        return json.loads(self.file("scores").read_text(), object_hook=with_nan)
 
     def voxels(self) -> dict[str, np.ndarray]:
         """The brain's voxels of an evaluation; see :py:class:`bundle.evaluation.ReconstructionScoresd`."""
@@ -191,6 +196,10 @@ class CaseFolder:
     def write(self, kind: str, content: str | bytes) -> None:
         """Write a file that goes with the results: a table, pictures."""
         write_whole(self.file(kind), content)
+
+    def write_scores(self, scores: Mapping[str, Any]) -> None:
+        """Write what :py:meth:`scores` reads; see :py:class:`bundle.evaluation.ScoreTables`."""
+        write_json(self.file("scores"), scores)
 
     def write_voxels(self, voxels: Mapping[str, np.ndarray]) -> None:
         """Write what :py:meth:`voxels` reads."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -93,7 +92,7 @@ class ScoreTables:
             case = self.run_folder.case(batch["case"])
             self.run_folder.later(case.name, partial(case.write, "slice_scores", as_csv(scores["slice_scores"])))
             self.run_folder.later(case.name, partial(case.write_voxels, output["voxels"]))
-            self.run_folder.later(case.name, partial(case.write, "scores", json.dumps(scores)))
+            self.run_folder.later(case.name, partial(case.write_scores, scores))
 
     def read(self) -> list[dict[str, Any]]:
         """What is known of all cases of the run that are done, by name; ``voxels`` is a function that reads them."""

@@ -54,6 +54,14 @@ def test_a_case_is_written_whole_and_read_again(tmp_path):
     assert np.array_equal(case.volume("error"), np.full((4, 5, 3), 0.5))
 
 
+def test_scores_that_do_not_exist_are_null_in_the_file(tmp_path):
+    case = CaseFolder(tmp_path / "scan")
+    case.write_scores({"scores": {"dice": float("nan"), "lesions": 0}, "slice_scores": [{"dice": 0.5}]})
+    assert '"dice": null' in case.file("scores").read_text()
+    assert np.isnan(case.scores()["scores"]["dice"])
+    assert case.scores()["scores"]["lesions"] == 0 and case.scores()["slice_scores"] == [{"dice": 0.5}]
+
+
 def test_a_case_that_cannot_be_written_leaves_the_old_one(tmp_path):
     transform = save_cased(tmp_path)
     transform(found())
