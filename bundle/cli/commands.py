@@ -16,7 +16,7 @@ from bundle.errors import InputError
 _COMPUTED = {
     "device": "the GPU where there is one",
     "amp": "true on a GPU",
-    "batch_size": "32 on a GPU, else 16",
+    "batch_size": "256 on a GPU, else 16",
     "ckpt_path": "the weights that ship for the modality",
 }
 
