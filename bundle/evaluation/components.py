@@ -7,6 +7,22 @@ import numpy as np
 from scipy import ndimage
 
 
+def component_shares(mask: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The components of a mask, and how much of each another mask covers.
+
+    Args:
+        mask: bool volume, whose components are 26-connected.
+        other: bool volume of the same shape.
+
+    Returns:
+        tuple: of each component its size in voxels, and the share of it (0 to 1) that lies in ``other``.
+    """
+    components, number = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(components.ravel(), minlength=number + 1)[1:]
+    covered = np.bincount(components.ravel(), weights=other.ravel(), minlength=number + 1)[1:]
+    return sizes, covered / np.maximum(sizes, 1)
+
+
 def covered_components(mask: np.ndarray, other: np.ndarray, share: float) -> tuple[int, int]:
     """Count the components of a mask that another mask covers.
 
@@ -20,6 +36,5 @@ def covered_components(mask: np.ndarray, other: np.ndarray, share: float) -> tup
     Returns:
         tuple: the number of covered components, and of all.
     """
-    components, number = ndimage.label(mask, np.ones((3, 3, 3)))
-    covered = ndimage.mean(other, components, range(1, number + 1)) if number else np.zeros(0)
-    return int((np.asarray(covered) >= share).sum()), number
+    _, shares = component_shares(mask, other)
+    return int((shares >= share).sum()), len(shares)

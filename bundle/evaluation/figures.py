@@ -20,6 +20,7 @@ from bundle.errors import InputError
 from bundle.evaluation.cases import Case
 from bundle.evaluation.comparison import dice_at_thresholds, mask_scores
 from bundle.evaluation.methods import Method, judged_score
+from bundle.evaluation.summary import volume_agreement
 from bundle.evaluation.tables import read_scores
 from bundle.report.pictures import montage, slice_pictures
 from bundle.report.shown import read_shown
@@ -103,12 +104,12 @@ def agreement(scores: pd.DataFrame) -> Figure:
     axes = _axes(figure, 1, 2, 1, xlabel="lesion by the expert (ml)", ylabel="volume Dice", xscale="log", ylim=(0, 1))
     axes.scatter(truth, dice, color=ACCENT, s=18)
     axes = _axes(figure, 1, 2, 2, xlabel="mean of model and expert (ml)", ylabel="model - expert (ml)")
-    difference = found - truth
-    axes.scatter((found + truth) / 2, difference, color=ACCENT, s=18)
-    bias, spread = difference.mean(), 1.96 * difference.std(ddof=1) if len(difference) > 1 else 0.0
-    for height, style in ((bias, "-"), (bias - spread, "--"), (bias + spread, "--")):
-        axes.axhline(height, color=SOFT, linestyle=style, linewidth=1)
-    axes.set_title(f"bias {bias:.1f} ml, 95 % limits {bias - spread:.1f} to {bias + spread:.1f} ml", fontsize=10)
+    axes.scatter((found + truth) / 2, found - truth, color=ACCENT, s=18)
+    agreed = volume_agreement(truth, found)
+    for name, style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
+        axes.axhline(agreed[name], color=SOFT, linestyle=style, linewidth=1)
+    bias, lower, upper = agreed.values()
+    axes.set_title(f"bias {bias:.1f} ml, 95 % limits {lower:.1f} to {upper:.1f} ml", fontsize=10)
     return figure
 
 

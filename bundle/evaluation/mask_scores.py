@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform
 
-from bundle.evaluation.components import covered_components
+from bundle.evaluation.components import component_shares
 from bundle.evaluation.distances import outline_distances
 from bundle.evaluation.overlap import overlap_scores
 
@@ -33,8 +33,9 @@ class MaskScoresd(MapTransform):
             is right when at least this share of it is lesion.
         label_key: of the expert's mask on the same grid.
 
-    The data gain ``scores`` (of the volume: overlap from 0 to 1, counts, millilitres and millimetres) and
-    ``slice_scores`` (one per slice).
+    The data gain ``scores`` (of the volume: overlap from 0 to 1, counts, millilitres and millimetres),
+    ``slice_scores`` (one per slice) and ``lesion_scores`` (one per lesion: its volume, the share that is marked,
+    and whether that is enough to be found).
     """
 
     def __init__(self, keys: KeysCollection, pixel_mm: float, found_share: float, label_key: str = "label") -> None:
@@ -54,8 +55,8 @@ class MaskScoresd(MapTransform):
             largest = int((tp + fn).argmax())
             millilitres = float(np.prod(spacing)) / 1000.0
             free = (tp + fn) == 0
-            found, lesions = covered_components(label.numpy(), mask.numpy(), self.found_share)
-            right, components = covered_components(mask.numpy(), label.numpy(), self.found_share)
+            sizes, marked = component_shares(label.numpy(), mask.numpy())
+            _, right = component_shares(mask.numpy(), label.numpy())
             d["slice_scores"] = [
                 {
                     "slice": z,
@@ -65,15 +66,19 @@ class MaskScoresd(MapTransform):
                 }
                 for z in range(label.shape[-1])
             ]
+            d["lesion_scores"] = [
+                {"lesion_ml": int(size) * millilitres, "marked": float(share), "found": bool(share >= self.found_share)}
+                for size, share in zip(sizes, marked)
+            ]
             d["scores"] = {
                 "lesion_ml": int((tp + fn).sum()) * millilitres,
                 "mask_ml": int((tp + fp).sum()) * millilitres,
                 **overlap_scores(int(tp.sum()), int(fp.sum()), int(fn.sum())),
                 **outline_distances(mask, label, spacing),
-                "lesions": lesions,
-                "lesions_found": found,
-                "components": components,
-                "components_right": right,
+                "lesions": len(marked),
+                "lesions_found": sum(lesion["found"] for lesion in d["lesion_scores"]),
+                "components": len(right),
+                "components_right": int((right >= self.found_share).sum()),
                 "largest_slice": largest,
                 "largest_slice_pixels_at_128": round(float(lesion_pixels[largest]), 1),
                 **{

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from bundle.evaluation.overlap import best_threshold, overlap_scores, ratio
 # lesion areas in pixels of the model's 128 x 128 grid (paper section 3.1)
 SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
 
+
+# volumes of lesions, in ml
+LESION_SIZES = {"under_0.1_ml": (0, 0.1), "0.1_to_1_ml": (0.1, 1), "1_ml_and_more": (1, float("inf"))}
 
 SCORES = ("dice", "sensitivity", "precision")
 
@@ -51,23 +55,41 @@ def by_disease(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict]:
     }
 
 
-def lesions_one_by_one(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Share of all lesions that were found, share of all marked components that are right, and their harmonic mean.
+def lesions_one_by_one(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Share of all lesions that were found, in all and by size, and share of all marked components that are right.
 
-    Counted over all volumes together; None where there is nothing to count.
+    Counted over all volumes together; NaN where there is nothing to count.
     """
-    lesions, found, components, right = (
-        sum(score[name] for score in scores) for name in ("lesions", "lesions_found", "components", "components_right")
-    )
-    sensitivity, precision = ratio(found, lesions), ratio(right, components)
-    both = sensitivity + precision
+    lesions = [lesion for case in cases for lesion in case["lesion_scores"]]
+
+    def found(low: float, high: float) -> dict[str, float]:
+        chosen = [lesion["found"] for lesion in lesions if low <= lesion["lesion_ml"] < high]
+        return {"lesions": len(chosen), "found": round(ratio(sum(chosen), len(chosen)), 4)}
+
+    components, right = (sum(case["scores"][name] for case in cases) for name in ("components", "components_right"))
     return {
-        "lesions": lesions,
-        "found": sensitivity,
+        **found(0, math.inf),
+        "by_size": {name: found(*limits) for name, limits in LESION_SIZES.items()},
         "components": components,
-        "right": precision,
-        "f1": 2 * sensitivity * precision / both if both else 0.0,
+        "right": round(ratio(right, components), 4),
     }
+
+
+def volume_agreement(lesion_ml: np.ndarray, mask_ml: np.ndarray) -> dict[str, float]:
+    """How far the volumes of masks are from the experts' (Bland and Altman 1986), in ml.
+
+    Args:
+        lesion_ml: by the experts, one per volume.
+        mask_ml: by the masks.
+
+    Returns:
+        dict: ``bias``, the mean of mask less expert, and the limits ``lower`` and ``upper`` between which 95 % of the
+        differences lie if they are normal; NaN limits of a single volume.
+    """
+    difference = np.asarray(mask_ml) - np.asarray(lesion_ml)
+    bias = float(difference.mean())
+    spread = 1.96 * float(difference.std(ddof=1)) if len(difference) > 1 else math.nan
+    return {"bias": round(bias, 2), "lower": round(bias - spread, 2), "upper": round(bias + spread, 2)}
 
 
 def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,7 +101,10 @@ def label_free(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "volume": {name: mean_and_median([score[name] for score in scores]) for name in SCORES},
         "outline": {name: mean_and_median([score[name] for score in scores]) for name in DISTANCES},
-        "lesions_one_by_one": lesions_one_by_one(scores),
+        "mask_less_lesion_ml": volume_agreement(
+            *(np.array([score[name] for score in scores]) for name in ("lesion_ml", "mask_ml"))
+        ),
+        "lesions_one_by_one": lesions_one_by_one(cases),
         **({"volume_by_disease": diseases} if diseases else {}),
         "largest_slice": {
             **{name: mean_and_median([score[f"largest_slice_{name}"] for score in scores]) for name in SCORES},

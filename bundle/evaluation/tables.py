@@ -80,7 +80,8 @@ class ScoreTables:
 
     def collect(self, engine: Engine) -> None:
         for batch, output in zip(engine.state.batch, engine.state.output):  # type: ignore[call-overload]
-            scores = {name: output[name] for name in ("scores", "slice_scores", "reconstruction_scores")}
+            kinds = ("scores", "slice_scores", "lesion_scores", "reconstruction_scores")
+            scores = {name: output[name] for name in kinds}
             if self.best_possible_step is not None:
                 pair = (output["largest_slice_image"], output["largest_slice_lesion"])
                 device = engine.state.device  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from bundle.evaluation.components import covered_components
+from bundle.evaluation.components import component_shares, covered_components
 
 
 def test_components_are_counted_by_the_share_that_is_covered():
@@ -14,3 +14,5 @@ def test_components_are_counted_by_the_share_that_is_covered():
     assert covered_components(mask, other, share=0.1) == (1, 2)
     assert covered_components(mask, other, share=0.05) == (2, 2)
     assert covered_components(np.zeros_like(mask), other, share=0.1) == (0, 0)
+    sizes, shares = component_shares(mask, other)
+    assert sizes.tolist() == [11, 20] and shares.tolist() == [2 / 11, 0.05]

@@ -40,6 +40,9 @@ def test_lesions_and_marks_are_counted_one_by_one():
     mask[0, 18, 18, 3] = True
     data = {"pred": mask, "label": MetaTensor(label.float(), affine=torch.eye(4))}
     for share, found in ((0.1, 1), (0.2, 0)):
-        scores = MaskScoresd(keys="pred", pixel_mm=2.0, found_share=share)(data)["scores"]
+        scored = MaskScoresd(keys="pred", pixel_mm=2.0, found_share=share)(data)
+        scores, lesions = scored["scores"], scored["lesion_scores"]
         assert (scores["lesions"], scores["lesions_found"]) == (2, found)
+        assert lesions[0] == {"lesion_ml": pytest.approx(0.02), "marked": pytest.approx(0.1), "found": bool(found)}
+        assert lesions[1] == {"lesion_ml": pytest.approx(0.02), "marked": 0, "found": False}
         assert (scores["components"], scores["components_right"]) == (2, 1)

@@ -86,14 +86,18 @@ def test_summary_keeps_label_free_and_label_chosen_apart(tables, golden_model):
     assert free["largest_slice"]["dice"]["mean"] == 1
     # 24 and 30 voxels of 20 x 20 mm, in pixels of 1.875 mm: large ones
     assert free["largest_slice"]["dice_by_size"]["large"]["number"] == 2
-    # each lesion is found, and beside it one voxel is marked that is none
+    # each lesion is found, of 48 and 60 voxels of 2 ml, and beside it one voxel is marked that is none
+    none = {"lesions": 0, "found": None}
     assert free["lesions_one_by_one"] == {
         "lesions": 2,
         "found": 1.0,
+        "by_size": {"under_0.1_ml": none, "0.1_to_1_ml": none, "1_ml_and_more": {"lesions": 2, "found": 1.0}},
         "components": 4,
         "right": 0.5,
-        "f1": pytest.approx(2 / 3),
     }
+    # 23 and 29 of the voxels are missed, of 2 ml each
+    assert free["mask_less_lesion_ml"]["bias"] == pytest.approx(-52)
+    assert free["mask_less_lesion_ml"]["upper"] == pytest.approx(-52 + 1.96 * np.std([-46, -58], ddof=1), abs=0.01)
     # the far voxel is one of few on the surface of the mask, 20 mm beside the last of the lesion's columns
     assert free["outline"]["hausdorff_95_mm"]["number"] == 2
     assert 0 < free["outline"]["surface_distance_mm"]["mean"] < free["outline"]["hausdorff_95_mm"]["mean"]
