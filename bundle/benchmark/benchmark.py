@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from monai.transforms import Compose
+from monai.engines import Evaluator
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bundle import __version__
 from bundle.benchmark.measuring import Clock, Measured, convolutions_seconds, measured, product_gflops
 from bundle.benchmark.plain_loop import plain_loop
-from bundle.benchmark.stations import time_stations
 from bundle.benchmark.training import TrainingSpeed
 from bundle.cases import RunFolder
+from bundle.cases.stations import Stopwatch
 from bundle.evaluation.overlap import ratio
 from bundle.files import write_json, write_whole
 from bundle.model import IterativeMaskInferer, IterMaskNet, VolumeResult, brain_window, high_frequency
@@ -76,11 +76,10 @@ class Benchmark:
 
     Args:
         entry: of the scan, see :py:func:`bundle.benchmark.volume_of`.
-        before: transforms up to the model, by station.
-        after: transforms behind the model, by station.
-        inferer: with the settings of the default.
+        preprocessing: of the scan.
+        evaluator: that of the inference, which does the scan and loads the weights.
+        inferer: the search alone, with the settings of the default.
         network: the model, on its device.
-        weights: the file of its weights.
         run_folder: where the results of the whole scan go; tables go beside them.
         repeats: how often each way is timed; the fastest counts.
         training: of the same slices, as if they were healthy.
@@ -89,36 +88,35 @@ class Benchmark:
     def __init__(
         self,
         entry: Mapping[str, Any],
-        before: Mapping[str, Sequence[Callable]],
-        after: Mapping[str, Sequence[Callable]],
+        preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+        evaluator: Evaluator,
         inferer: IterativeMaskInferer,
         network: IterMaskNet,
-        weights: str,
         run_folder: RunFolder,
         repeats: int,
         training: TrainingSpeed,
     ) -> None:
         self.entry = entry
         self.training = training
-        self.before, self.after = before, after
+        self.preprocessing = preprocessing
+        self.evaluator = evaluator
         self.inferer = inferer
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self.network = network.eval()
+        self.network = network
         self.device = network.threshold.device
         self.run_folder = run_folder
         self.repeats = repeats
 
     def run(self) -> None:
-        """Measure, print the tables, and write them (``benchmark.md``, ``benchmark.json``, three of CSV)."""
+        """Measure, print the tables, and write them (``benchmark.md``, ``benchmark.json``, three of CSV).
+
+        Raises:
+            InputError: when the scan cannot be done.
+        """
+        stations = self.whole_scan()
         with self.run_folder.opened():
+            self.network.eval()
             table, gflops = self.compare()
             learning = self.training.compare(self._slices())
-            seconds = time_stations(
-                self.entry, self.before, self.inferer, self.network, self.after, self.run_folder, self.device
-            )
-            stations = pd.DataFrame({"station": list(seconds), "seconds": list(seconds.values())})
-            stations.loc[len(stations)] = ["in all", sum(seconds.values())]
-            stations["share"] = stations["seconds"] / sum(seconds.values())
             facts = {**self.facts(), **gflops}
             text = "\n".join(
                 (
@@ -132,10 +130,23 @@ class Benchmark:
             write_whole(folder / "ways.csv", table.to_csv(index=False))
             write_whole(folder / "stations.csv", stations.to_csv(index=False))
             write_whole(folder / "training.csv", learning.to_csv(index=False))
-            both = {"facts": facts, "ways": table.to_dict("records"), "stations": seconds}
-            both["training"] = learning.to_dict("records")
-            write_json(folder / "benchmark.json", both)
+            tables = {"ways": table, "stations": stations, "training": learning}
+            records = {name: rows.to_dict("records") for name, rows in tables.items()}
+            write_json(folder / "benchmark.json", {"facts": facts, **records})
             print(f"\n{text}\n\nTables: {folder.resolve()}")
+
+    def whole_scan(self) -> pd.DataFrame:
+        """Seconds of each station of the scan, from its file to its report, as every run does it."""
+        watch = Stopwatch()
+        self.evaluator.run()
+        whole = watch.read()
+        self.run_folder.check()
+        stations = self.run_folder.case(self.entry["case"]).statistics()["stations"]
+        rows = pd.DataFrame.from_dict(stations, orient="index")
+        rows.loc["weights, saving, pictures, report"] = pd.Series(whole) - rows.sum()
+        rows.loc["in all"] = pd.Series(whole)
+        rows["share"] = rows["seconds"] / whole["seconds"]
+        return rows.rename_axis("station").reset_index()
 
     def facts(self) -> dict[str, Any]:
         """The computer, the versions, and the day."""
@@ -153,8 +164,7 @@ class Benchmark:
 
     def _slices(self) -> Tensor:
         """Those of the volume, D x 1 x H x W, as the networks see them."""
-        steps = [step for transforms in self.before.values() for step in transforms]
-        return Compose(steps)(dict(self.entry))["image"].as_tensor().to(self.device).movedim(-1, 0)
+        return self.preprocessing(dict(self.entry))["image"].as_tensor().to(self.device).movedim(-1, 0)
 
     def compare(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         """One row per way, and the arithmetic per second of this computer.

@@ -34,7 +34,7 @@ def plain_loop(model: IterMaskNet, image: Tensor, detail: Tensor, window: tuple[
         return torch.cat([net(part) for part in x.split(TOGETHER)])
 
     brain = image > BACKGROUND
-    seeds = torch.arange(len(image), device=image.device) + 1_000_000 * seed
+    seeds = model.seeds_of_slices(image, seed)
     error = reconstruction_error(image, network(model.initial, detail), model.contrast) * brain
     mask = start_mask(error, brain, model.start_fraction)
     result, reconstruction = mask.clone(), image.clone()

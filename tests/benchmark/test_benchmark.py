@@ -3,15 +3,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from bundle.benchmark import plain_loop, volume_of
 from bundle.benchmark.measuring import Clock, measured
+from bundle.cases import CaseFolder
 from bundle.errors import InputError
 from bundle.model import high_frequency
-from tests.flows import JUDGED, workflow
+from tests.flows import JUDGED, run, workflow
 from tests.heads import write_head
 
 
@@ -94,16 +96,21 @@ def test_the_tables_of_a_run(weights, tmp_path, capsys):
     assert ((ways["in networks"] > 0) & (ways["in networks"] < 1.2)).all()
     stations = pd.read_csv(tmp_path / "out" / "stations.csv").set_index("station")["seconds"]
     assert stations["in all"] == pytest.approx(stations.drop("in all").sum())
-    names = ["load", "preprocessing", "refinement and judge", "score of the volume", "threshold and cleaning"]
-    assert [*names, "to the scan", "statistics and saving", "pictures and page", "in all"] == list(stations.index)
+    assert {"LoadVolumed", "BrainMaskd", "inferer", "MarkLesionsd"} < set(stations.index)
+    assert stations.drop("in all").min() >= 0
     training = pd.read_csv(tmp_path / "out" / "training.csv").set_index("training")
     assert list(training.index) == ["plain loop, float32", "default", "bfloat16 (--amp true)"]
     assert (training[["steps/s", "in networks"]] > 0).all(axis=None)
     assert training["ratio"].iloc[0] == 1
     both = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert both["facts"]["repeats"] == 1 and len(both["ways"]) == len(ways)
-    # the whole scan was done
-    assert (tmp_path / "out" / "a_flair" / "a_flair_report.html").is_file()
+    # the whole scan was done, and as inference does it: with the correction of the coil's brightness
+    same = {"image": str(tmp_path), "ckpt_path": weights, "output_dir": str(tmp_path / "same"), **JUDGED}
+    run("infer", ["inference"], **same)
+    results = CaseFolder(tmp_path / "out" / "a_flair"), CaseFolder(tmp_path / "same" / "a_flair")
+    assert results[0].has("page") and results[0].statistics()["made_from"] == results[1].statistics()["made_from"]
+    assert np.array_equal(*(case.volume("score") for case in results))
+    assert [case.has("coil_field") for case in results] == [True, True]
     assert "| plain loop, float32 |" in capsys.readouterr().out
 
 
