@@ -269,6 +269,12 @@ def test_judged_evaluation(judged_results):
     threshold = statistics["refinement"]["volume_threshold"]
     assert 0 < statistics["refinement"]["lesion_threshold"] <= threshold < 4 and score.min() >= 0 and score.max() <= 4
     assert mask.any() and score[mask].mean() > score[~mask].mean()
+    case = CaseFolder(folder)
+    left, hidden = case.volume("refined_mask") > 0, case.volume("iterations")
+    # what was hidden at the end was hidden in every iteration of its slice
+    assert left.any() and all(
+        (hidden[..., z][left[..., z]] == hidden[..., z].max()).all() for z in range(left.shape[2])
+    )
     assert (judged_results / "cases.csv").is_file()
     assert "by how sharp edges are there" in (judged_results / "report.html").read_text()
 

@@ -23,12 +23,13 @@ from bundle.errors import InputError
 from bundle.files import write_json, write_whole
 
 # of every voxel of the scan: lesion or not (0, 1); squared error of the last reconstruction; that reconstruction, with
-# the scan's intensities; iterations for which the voxel was hidden; error of the initial network; lesion score; brain
-# or not, where the skull was taken off; the coil's brightness that was taken out; where the threshold is uncertain,
-# what is marked at the lowest that may be right (1), at the highest (2), or at both (3)
+# the scan's intensities; iterations for which the voxel was hidden; error of the initial network; what was hidden when
+# the refinement ended; lesion score; brain or not, where the skull was taken off; the coil's brightness that was taken
+# out; where the threshold is uncertain, what is marked at the lowest that may be right (1), at the highest (2), or at
+# both (3)
 VOLUMES = (
-    *("mask", "error", "reconstruction", "iterations", "initial_error", "score", "brain_mask", "coil_field"),
-    "possible_lesions",
+    *("mask", "error", "reconstruction", "iterations", "initial_error", "refined_mask", "score"),
+    *("brain_mask", "coil_field", "possible_lesions"),
 )
 
 # what the runs of this bundle, of whatever kind, write of a case, and the endings of the files

@@ -22,9 +22,9 @@ class Case(NamedTuple):
         brain: bool.
         label: bool, the expert's mask.
         mask: bool, as delivered.
-        error: of the last reconstruction, within what was hidden.
+        error: of the last reconstruction, within the brain.
         initial_error: of the initial network's reconstruction.
-        iterations: how many iterations each voxel was hidden for.
+        refined: bool, what was hidden when the refinement ended.
         score: of the judge; None where the model has no judge.
         healthy_ssim: structural similarity of reconstruction and scan on healthy brain, mean over slices.
         seconds: of the refinement.
@@ -39,7 +39,7 @@ class Case(NamedTuple):
     mask: np.ndarray
     error: np.ndarray
     initial_error: np.ndarray
-    iterations: np.ndarray
+    refined: np.ndarray
     score: np.ndarray | None
     healthy_ssim: float
     seconds: float
@@ -74,7 +74,7 @@ def read_cases(folder: str) -> list[Case]:
                 mask=case.volume("mask") > 0,
                 error=case.volume("error"),
                 initial_error=case.volume("initial_error"),
-                iterations=case.volume("iterations"),
+                refined=case.volume("refined_mask") > 0,
                 score=case.volume("score") if case.has("score") else None,
                 healthy_ssim=row["healthy_ssim"],
                 seconds=row["seconds"],

@@ -67,11 +67,6 @@ def plain_at_sharpest_edge(
     return cleaned((values > threshold) & case.brain, smallest_share) & case.brain
 
 
-def refined_mask(case: Case) -> np.ndarray:
-    """What was hidden to the end of the refinement."""
-    return case.mask if case.score is None else case.iterations >= case.iterations.max()
-
-
 def judged_score(case: Case) -> np.ndarray:
     """The lesion score of the judge.
 
@@ -121,7 +116,7 @@ def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str
 
 REFINED = (
     Method("IterMask2: initial network, one-shot error", lambda case: case.initial_error),
-    Method("IterMask2: final mask of the refinement", refined_mask),
+    Method("IterMask2: final mask of the refinement", lambda case: case.refined),
     Method("IterMask2: last error map", lambda case: case.error),
 )
 

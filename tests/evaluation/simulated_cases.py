@@ -23,7 +23,6 @@ def case(seed: int, shift: float = 0.0) -> Case:
     mask = label & brain
     mask[15, 15, 6] = True
     error = np.where(brain, label * 2.0 + random.uniform(0, 1, brain.shape), 0)
-    iterations = np.where(mask, 9, 1)
     return Case(
-        f"case_{seed}", image, brain, label, mask, error, error, iterations, error / 3, 0.97, 12.5, "", f"/scans/{seed}"
+        f"case_{seed}", image, brain, label, mask, error, error, mask, error / 3, 0.97, 12.5, "", f"/scans/{seed}"
     )
