@@ -51,11 +51,12 @@ def scan_sha256(path: str | Path) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
-def stamps(path: str | Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of the last change (ns) of each file of a scan, wherever it lies; empty where there is none.
+def stamps(*paths: str | Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change (ns) of each file of some scans, wherever they lie; none of what is not
+    there, or "".
 
     Raises:
         InputError: when a folder cannot be read.
     """
-    found = ((name, file.stat()) for name, file in _files_of(path))
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+    files = (file for path in paths if str(path) for file in _files_of(path))
+    return [(name, (stat := file.stat()).st_size, stat.st_mtime_ns) for name, file in files]

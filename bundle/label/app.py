@@ -82,7 +82,7 @@ def _with_own_tasks(
 
         def init_datastore(self) -> Any:
             store = super().init_datastore()
-            store.about = lambda image: {"prompts": scans.asked.get(image), **noted}
+            store.about = lambda image, client: {"prompts": scans.asked.get((image, client)), **noted}
             return store
 
     return ReviewApp

@@ -61,10 +61,11 @@ class CheckedLabels(OneAtATime):
     """Goes before a datastore of MONAI Label, as the first of its base classes.
 
     Attributes:
-        about: from the path of an image to what is noted when a label of it is stored: prompts, weights, settings.
+        about: from the path of an image and the ``client_id`` of who sends a label of it to what is noted of that
+            label: prompts, weights, settings.
     """
 
-    about: Callable[[str], dict[str, Any]] = staticmethod(lambda image: {})
+    about: Callable[[str, str], dict[str, Any]] = staticmethod(lambda image, client: {})
 
     def _known(self, image_id: str) -> None:
         check_name(image_id, "image")
@@ -112,15 +113,16 @@ class CheckedLabels(OneAtATime):
             scan = cast(nib.Nifti1Image, nib.load(image))
             checked = Path(folder) / "label.nii.gz"
             nib.save(nib.Nifti1Image(values, scan.affine, _header(scan)), checked)
+            client = str(label_info.get("client_id") or "")
             with self.alone:
                 kept = self.keep_earlier(image_id, label_tag)
                 stored = super().save_label(image_id, str(checked), label_tag, label_info, *others)  # type: ignore[misc]
                 self._note(
                     {
                         "when": datetime.now(UTC).isoformat(),
-                        "who": label_info.get("user") or label_info.get("client_id") or "",
+                        "who": label_info.get("user") or client,
                         **{"image": image_id, "tag": label_tag, "sha256": sha256(checked), "replaces": kept},
-                        **{"bundle": __version__, **self.about(str(image))},
+                        **{"bundle": __version__, **self.about(str(image), client)},
                     }
                 )
                 return stored

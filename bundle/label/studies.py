@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from bundle.data import inference_data, read_volume
+from bundle.data.scan_files import stamps
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.label.names import LONGEST_NAME
@@ -72,12 +73,6 @@ def _copy(source: Path, series: str, target: Path) -> str:
     finally:
         unfinished.unlink(missing_ok=True)
     return said
-
-
-def _state(source: Path) -> list[int]:
-    """What changes when a scan does: the size and the time of its files."""
-    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-    return [number for path in files for number in (path.stat().st_size, path.stat().st_mtime_ns)]
 
 
 class Beside(NamedTuple):
@@ -139,14 +134,14 @@ def copy_studies(studies: Path, volumes: Sequence[Mapping[str, Any]], work: Path
         copy = f"{name}{'.nii' if source.name.endswith('.nii') and source.is_file() else ENDING}"
         originals[copy] = source, series
         # another DICOM series of a folder is another original
-        now[copy] = [f"{source}, series {series}" if series else str(source), *_state(source)]
+        now[copy] = [f"{source}, series {series}" if series else str(source), *map(list, stamps(source))]
         beside[copy] = Beside(volume.get("others", {}), volume.get("brain_mask", ""))
     for name in set(before) - set(now):
         (folder / name).unlink(missing_ok=True)
     for name in set(before) & set(now):
         _check_labels_stay(folder, name, before[name][0], now[name][0])
     changed = [name for name, state in now.items() if before.get(name) != state or not (folder / name).is_file()]
-    _check_room(folder, sum(sum(now[name][1::2]) for name in changed))
+    _check_room(folder, sum(size for name in changed for _, size, _ in now[name][1:]))
     for name in changed:
         said[name] = _copy(*originals[name], folder / name)
     write_whole(folder / _SAID, json.dumps(said, indent=1))

@@ -56,20 +56,30 @@ class Scans:
     """
 
     def __init__(self, options: Mapping[str, Any], beside: Mapping[str, Beside]) -> None:
+        def beside_of(path: str) -> Beside:
+            return beside.get(Path(path).name, Beside())
+
+        def made_of(path: str) -> tuple:
+            others, brain_mask, _ = beside_of(path)
+            return tuple(stamps(path, brain_mask, *others.values()))
+
         def prepare(path: str) -> ScanState:
-            others, brain_mask, said = beside.get(Path(path).name, Beside())
+            others, brain_mask, said = beside_of(path)
             state = prepare_scan(path, brain_mask or None, others=others, **options)
             warnings = "\n".join(filter(None, [said, state.data["warnings"]]))
             return ScanState({**state.data, "warnings": warnings}, state.tools)
 
-        # an image can be replaced under its name
-        self.states: States[ScanState] = States(prepare, KEEP, lambda path: tuple(stamps(path)))
+        # an image, and what lies beside it, can be replaced under its name
+        self._made_of = made_of
+        self.states: States[ScanState] = States(prepare, KEEP, made_of)
         self._answering = threading.Lock()
-        self._found: dict[tuple[str, int], dict[str, float]] = {}
-        self.asked: dict[str, dict[str, Any]] = {}
+        self._found: dict[tuple[str, tuple], dict[str, float]] = {}
+        self.asked: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def answer(self, image: str, prompts: Prompts) -> Answer:
+    def answer(self, image: str, prompts: Prompts, client: str) -> Answer:
         """The answer to prompts on an image; one at a time.
+
+        What a client asked last of an image is kept in ``asked``, for the label that it may send.
 
         Raises:
             InputError: when the scan cannot be made ready, or a prompt lies outside of it.
@@ -77,12 +87,12 @@ class Scans:
         state = self.states.begin(image).result()
         with self._answering:
             found = answer(state, prompts)
-            self.asked[image] = prompts.to_json()
+            self.asked[image, client] = prompts.to_json()
         return found
 
     def worth(self, image: str) -> dict[str, float] | None:
         """What the automatic mask of an image tells of how much it is worth a look; None while it is not known."""
-        return self._found.get(self._mark(image))
+        return self._found.get((image, self._made_of(image)))
 
     def look_at(self, image: str) -> None:
         """Find out :py:meth:`worth`."""
@@ -90,11 +100,7 @@ class Scans:
         with self._answering:
             found = answer(state, Prompts())
             worth = {"disagreement_ml": disagreement_ml(found), "lesion_ml": float(found.statistics["lesion_ml"])}
-        self._found[self._mark(image)] = worth
-
-    @staticmethod
-    def _mark(image: str) -> tuple[str, int]:
-        return image, Path(image).stat().st_mtime_ns
+        self._found[image, self._made_of(image)] = worth
 
 
 def _no_prompts(request: Mapping[str, Any], image: Path) -> Prompts:
@@ -127,7 +133,7 @@ class LesionTask(InferTask):
         begun = time.perf_counter()
         image = str(request["image"])
         prompts = self.prompts(request, Path(image))
-        found = self.scans.answer(image, prompts)
+        found = self.scans.answer(image, prompts, str(request.get("client_id") or ""))
         # in the format that the client asks for
         written = {
             name: request[name] for name in ("result_extension", "result_dtype", "result_compress") if name in request

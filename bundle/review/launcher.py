@@ -8,6 +8,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,18 @@ def start(
         import uvicorn
 
         from bundle.label.made_with import made_with
-        from bundle.review.prepared import preparing
+        from bundle.review.prepared import modality_of, preparing
         from bundle.review.reviewable import reviewable_cases
         from bundle.review.server import guarded
         from bundle.review.session import Session
 
-        of_the_run = next(reviewable_cases(folder)).statistics().get("modality", "flair")
-        options = {"modality": of_the_run, **options}
-        session = Session(folder, preparing(config, options), keep, made_with(config, options))
+        @cache
+        def noted(modality: str) -> dict[str, Any]:
+            return made_with(config, {"modality": modality, **options})
+
+        # weights that cannot be read are told before the page opens
+        noted(modality_of(next(reviewable_cases(folder))))
+        session = Session(folder, preparing(config, options), keep, lambda case: noted(modality_of(case)))
         token, port = secrets.token_urlsafe(), listener.getsockname()[1]
         address = f"http://{HOST}:{port}/?token={token}"
         print(f"Results: {folder}\nReview in a browser on this machine: {address}\nStop with Ctrl+C.", flush=True)

@@ -60,22 +60,28 @@ class Session:
         output_dir: of the run.
         prepare: from a finished case to its state for clicks.
         keep: how many states are kept.
-        made_with: plain data that each version notes: weights and settings.
+        made_with: from a case to plain data that each version of it notes: weights and settings.
     """
 
     def __init__(
-        self, output_dir: Path, prepare: Callable[[CaseFolder], ScanState], keep: int, made_with: Mapping[str, Any]
+        self,
+        output_dir: Path,
+        prepare: Callable[[CaseFolder], ScanState],
+        keep: int,
+        made_with: Callable[[CaseFolder], dict[str, Any]],
     ) -> None:
         self.output_dir = output_dir
-        self.made_with = dict(made_with)
+        self.made_with = made_with
         self.states = States(lambda name: prepare(self.case(name)), keep, self._made_of)
         self._cases: dict[str, CaseFolder] = {}
         self._answers: dict[str, tuple[Any, Answer]] = {}
 
     def _made_of(self, name: str) -> tuple:
-        """What a case was made from: its scan and its results can be replaced while it is reviewed."""
+        """What a case was made from: scans, brain mask and results can be replaced while it is reviewed."""
         case = self.case(name)
-        return *stamps(case.statistics()["image"]), *stamps(case.file("statistics"))
+        statistics = case.statistics()
+        others = (statistics.get("others") or {}).values()
+        return tuple(stamps(statistics["image"], statistics.get("brain_mask") or "", *others, case.file("statistics")))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per case that can be reviewed: its facts, and what was decided."""
@@ -162,7 +168,7 @@ class Session:
         strokes, who, after = body.get("strokes"), _text(body.get("who"), "who"), _number(body.get("after"))
         facts = {
             **{"who": who, "change": "strokes", "verdict": OPEN, "strokes": strokes},
-            **{"prompts": prompts_of(strokes).to_json(), **self.made_with},
+            **{"prompts": prompts_of(strokes).to_json(), **self.made_with(case)},
         }
         if not strokes:
             return versions.add(after, {**facts, **_figures(case.statistics()), "mask": ""})
@@ -181,12 +187,13 @@ class Session:
         verdict = body.get("verdict")
         if verdict not in VERDICTS:
             raise InputError(f"verdict: it is none of {', '.join(VERDICTS)}; send one of these.")
-        drawn = bool(Versions(self.case(name)).last()["strokes"])
+        case = self.case(name)
+        drawn = bool(Versions(case).last()["strokes"])
         if (verdict == ACCEPTED and drawn) or (verdict == CORRECTED and not drawn):
             raise InputError("verdict: accepted is the automatic mask as it is, corrected one with something drawn.")
         remark, who = _text(body.get("remark", ""), "remark"), _text(body.get("who"), "who")
-        facts = {"who": who, "change": "verdict", "verdict": verdict, "remark": remark, **self.made_with}
-        return Versions(self.case(name)).add(_number(body.get("after")), facts)
+        facts = {"who": who, "change": "verdict", "verdict": verdict, "remark": remark, **self.made_with(case)}
+        return Versions(case).add(_number(body.get("after")), facts)
 
     async def layer(self, name: str, version: int, layer: str) -> bytes:
         """A volume of a version, as an unpacked NIfTI file.

@@ -127,12 +127,16 @@ def test_what_is_saved_is_a_version_with_a_line(client, server, normal, tmp_path
     nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine), tmp_path / "label.nii.gz")
     for _ in range(2):
         client.save_label("flipped", str(tmp_path / "label.nii.gz"), tag="audited", params={})
+    # another reviewer has asked nothing of this image
+    other = type(client)(f"http://127.0.0.1:{server.port}", client_id="slicer-other")
+    other.save_label("flipped", str(tmp_path / "label.nii.gz"), tag="of_another", params={})
     lines = [json.loads(line) for line in (server.served / "label_versions.jsonl").read_text().splitlines()]
     first, second = [line for line in lines if line["tag"] == "audited"]
     assert first["image"] == "flipped" and first["who"] and first["when"] < second["when"]
     assert first["prompts"]["background"] == [normal] and first["weights"]["file"] == "model.pt"
     assert first["settings"]["click"] and first["replaces"] == ""
     assert [path.name for path in server.earlier("audited")] == [second["replaces"]]
+    assert [line["prompts"] for line in lines if line["tag"] == "of_another"] == [None]
 
 
 def test_the_next_sample_is_what_is_most_worth_a_look(client, server):

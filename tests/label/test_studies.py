@@ -4,6 +4,7 @@ import json
 import os
 import stat
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -59,6 +60,18 @@ def test_copies_follow_the_originals_and_labels_stay(studies, tmp_path):
     copied(studies, tmp_path / "work")
     assert images(folder) == ["a.nii.gz", "b.nii.gz"]
     assert (folder / "labels" / "final" / "b.nii.gz").is_file()
+
+
+def test_a_copy_follows_the_voxels_beside_a_header(studies, tmp_path):
+    pair = [studies / f"pair{ending}" for ending in (".hdr", ".img")]
+    nib.save(nib.Nifti1Pair(simulate_head(1)[0], AFFINE), pair[1])
+    header = pair[0].stat()
+    folder = copied(studies, tmp_path / "work")
+    nib.save(nib.Nifti1Pair(simulate_head(2)[0], AFFINE), pair[1])
+    os.utime(pair[0], ns=(header.st_atime_ns, header.st_mtime_ns))
+    os.utime(pair[1], ns=(1, 1))
+    copied(studies, tmp_path / "work")
+    assert np.allclose(read_volume(folder / "pair.nii.gz")[0].numpy(), simulate_head(2)[0])
 
 
 def test_a_label_never_passes_to_another_scan_of_the_same_name(studies, tmp_path):
