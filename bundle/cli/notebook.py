@@ -16,6 +16,7 @@ import numpy as np
 
 from bundle.cases import finished_cases
 from bundle.cli.contrasts import put_together
+from bundle.cli.random_numbers import callers_random_numbers
 from bundle.cli.workflow import run_configs
 from bundle.errors import InputError, input_error
 
@@ -99,7 +100,7 @@ def segment(
         values |= {"output_dir": str(output), "progress": False, **settings}
         try:
             # the path of a report that will be gone is of no use
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), callers_random_numbers():
                 run_configs("inference", ["inference", *config], values, quiet=True)
         except Exception as error:
             fault = input_error(error)

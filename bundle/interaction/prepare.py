@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type
 
 from bundle.cli.bundle_files import ROOT, config_path
 from bundle.cli.contrasts import put_together, shipped
+from bundle.cli.random_numbers import callers_random_numbers
 from bundle.cli.typed_workflow import TypedWorkflow
 from bundle.errors import InputError, input_error
 from bundle.interaction.answering import answer
@@ -50,17 +51,18 @@ def prepare_scan(
         values["brain_mask"] = str(brain_mask)
     files = [str(config_path(name)) for name in (*CONFIGS, *config)]
     workflow = TypedWorkflow(files, "prepare", values)
-    workflow.initialize()
-    scans = list(workflow.parser.get_parsed_content("cases"))
-    if len(scans) != 1:
-        raise InputError(f"{image}: {len(scans)} scans; give one scan.")
-    try:
-        workflow.run()
-    except Exception as error:
-        fault = input_error(error)
-        if fault is None:
-            raise
-        raise fault from None
+    with callers_random_numbers():
+        workflow.initialize()
+        scans = list(workflow.parser.get_parsed_content("cases"))
+        if len(scans) != 1:
+            raise InputError(f"{image}: {len(scans)} scans; give one scan.")
+        try:
+            workflow.run()
+        except Exception as error:
+            fault = input_error(error)
+            if fault is None:
+                raise
+            raise fault from None
     state = workflow.parser.get_parsed_content("preparer").state
     return ScanState({**state.batch[0], **state.output[0]}, workflow.parser.get_parsed_content("tools"))
 

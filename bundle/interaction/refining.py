@@ -65,27 +65,6 @@ def _smoothed(state: ScanState, raw: Tensor) -> Tensor:
     return torch.as_tensor(state.tools.score_lesions(found)["score"])[0]
 
 
-def _new_score(state: ScanState, raw: Tensor, touched: Tensor) -> Tensor:
-    """The score of the scan, H x W x D, where that of some slices is new.
-
-    Args:
-        state: of the scan.
-        raw: the new score, as the slices gave it, H x W x D.
-        touched: bool, which slices are new.
-    """
-    before = state.slice_score
-    score = state.score.clone()
-    # smoothing reaches the slices beside
-    groups, number = ndimage.label(ndimage.binary_dilation(touched.numpy(), iterations=2))
-    for group in range(1, number + 1):
-        part = torch.from_numpy(groups == group).nonzero().flatten()
-        after = torch.where(touched[part], raw[..., part], before[..., part])
-        change = _smoothed(state, after) - _smoothed(state, before[..., part])
-        # what is at the end of a group did not see its neighbours, and did not change
-        score[..., part] = (score[..., part] + change).clamp(min=0)
-    return score
-
-
 def _refined_slices(
     state: ScanState, numbers: Sequence[int], normal: Tensor, lesion: Tensor
 ) -> list[tuple[Tensor, Tensor]]:
@@ -176,7 +155,7 @@ def refined_again(state: ScanState, known_normal: np.ndarray, known_lesion: np.n
     for number, slices in zip(numbers, _refined_slices(state, numbers, normal, lesion)):
         probability[..., number], reconstruction[..., number] = slices
     raw = torch.where(touched, _slice_scores(state, probability), state.slice_score)
-    score = raw if state.tools.network.judge is None else _new_score(state, raw, touched)
+    score = raw if state.tools.network.judge is None else _smoothed(state, raw)
     score[normal] = 0.0
     score[lesion] = score[lesion].clamp(min=state.threshold)
     return Refined(score, reconstruction)

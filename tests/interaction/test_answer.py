@@ -1,4 +1,5 @@
 import copy
+import random
 
 import nibabel as nib
 import numpy as np
@@ -20,7 +21,12 @@ def inside(mask):
 
 
 def test_without_prompts_it_is_what_segment_finds(state, head, tiny_weights):
-    found = segment(head["image"], ckpt_path=str(tiny_weights), **TINY)
+    drawn = []
+    for call in (lambda: None, lambda: segment(head["image"], ckpt_path=str(tiny_weights), **TINY)):
+        random.seed(3), np.random.seed(3), torch.manual_seed(3)
+        found = call()
+        drawn.append((random.random(), np.random.rand(), float(torch.rand(1)), torch.backends.cudnn.deterministic))
+    assert drawn[0] == drawn[1], "the random numbers of the caller"
     mask = np.asarray(found.mask.dataobj)
     automatic = answer(state, Prompts())
     assert mask.any() and np.array_equal(state.mask, mask)
@@ -140,3 +146,15 @@ def test_what_lies_outside_of_the_scan_is_refused(state):
         answer(state, Prompts(background_scribbles=[[[0, 0, -1]]]))
     with pytest.raises(InputError, match="to start from has the shape"):
         answer(state, Prompts(), start=np.zeros((2, 2, 2)))
+
+
+def test_the_score_changes_as_far_as_it_is_smoothed(head, tiny_weights, monkeypatch):
+    """It stayed as it was from the fourth slice beside a click on."""
+    state = prepare_scan(head["image"], ckpt_path=str(tiny_weights), slice_sigma=20.0, **TINY)
+    nothing = torch.zeros(state.score.shape[:2])
+    monkeypatch.setattr(
+        "bundle.interaction.refining._refined_slices", lambda _, numbers, *__: [(nothing, nothing)] * 12
+    )
+    clicked = answer(state, Prompts(background=[inside(state.brain & (state.mask == 0))]))
+    change = (clicked.on_model_grid.score - state.score).abs().amax(dim=(0, 1))
+    assert (change > 0.01).sum() > 7
