@@ -52,6 +52,20 @@ def test_evaluation_and_comparison_count_the_same_lesions_as_found():
     assert evaluate["found_share"] == comparison["comparison"]["found_share"]
 
 
+def test_a_training_does_not_go_on_with_other_painting_or_another_scanner():
+    def made_from(*keys, **values):
+        flow = workflow("train", ["train", "judge"], **values)
+        return [str(flow.parser.get_parsed_content(f"made_from#{key}")) for key in keys]
+
+    for key, name, value in (
+        *(("scanner", "vary_scanner", True), ("contrast_change", "vary_scanner", True)),
+        *(("small_lesions", "paint_small_lesions", True), ("flip_probability", "flip_probability", 0.25)),
+        *(("synthetic_lesions", "synthetic_lesions#probability", 0.5), ("judged_iterations", "judged_iterations", 3)),
+        ("training_masks", "training_masks#wide_frame", 20.0),
+    ):
+        assert made_from(key) == made_from(key) != made_from(key, **{name: value})
+
+
 def test_overlays_lie_on_one_base_and_name_what_they_change():
     for path in CONFIGS:
         assert not re.search(r"#\d|transforms\[", path.read_text()), "position surgery"

@@ -73,7 +73,7 @@ def test_masks_found_in_one_contrast_go_with_all(patients, tmp_path):
     assert len(training_data("", str(tmp_path / "merged.json"), "training", modality="t1")) == 2
 
 
-def test_prepare_lists_further_contrasts(tmp_path):
+def test_prepare_lists_further_contrasts(tmp_path, capsys):
     for patient, names in (("TCGA_1", ("flair", "t1", "seg")), ("TCGA_2", ("flair", "seg"))):
         for name in names:
             save(simulate_head(1, lesion=True)[name == "seg"], tmp_path / patient / f"{name}.nii.gz")
@@ -82,6 +82,12 @@ def test_prepare_lists_further_contrasts(tmp_path):
     images = [entry["image"] for entry in json.loads((tmp_path / "list.json").read_text())["test"]]
     assert [set(image) for image in images] == [{"flair", "t1"}, {"flair"}]
     assert images[0]["t1"] == str((tmp_path / "TCGA_1" / "t1.nii.gz").resolve())
+    (tmp_path / "TCGA_1" / "t1.nii.gz").write_bytes(b"no image")
+    capsys.readouterr()
+    assert main([*said, "--also", "[t1,t1ce]"]) == 0
+    assert "left out: " in (told := capsys.readouterr().out) and "TCGA_1/t1.nii.gz: cannot be read" in told
+    images = [entry["image"] for entry in json.loads((tmp_path / "list.json").read_text())["test"]]
+    assert [set(image) for image in images] == [{"flair"}, {"flair"}]
 
 
 def test_prepare_says_which_of_two_runs_it_takes(tmp_path, capsys):

@@ -173,7 +173,12 @@ def prepare_dataset(
         )
     others: dict[tuple[str, str, str], str] = {}
     for name in also:
-        for case in find_cases(root, LAYOUTS[layout], name, patient=patient)[0]:
+        further = find_cases(root, LAYOUTS[layout], name, patient=patient)[0]
+        # labels are those of the first contrast
+        images = [{key: value for key, value in case.items() if key != "label"} for case in further]
+        readable, unusable = _examined(root.resolve(), images, notes, workers)
+        faults += unusable
+        for case in readable:
             path = str(root.resolve() / case["image"])
             first = others.setdefault((name, case["patient"], str(Path(case["image"]).parent)), path)
             if first != path:

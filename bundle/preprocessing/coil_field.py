@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,19 +14,22 @@ from torch.nn import functional as F
 
 from bundle.preprocessing.box import box_of
 
+_ALONE = threading.Lock()
+
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """The filters that ITK makes meanwhile, N4 its splines among them, have one thread: sums are in the same order, and
-    so results the same to the bit, on every computer."""
+    so results the same to the bit, on every computer. One caller at a time: the number is one for the whole program."""
     from itk.ITKCommonBasePython import itkMultiThreaderBase
 
-    before = itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads()
-    itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        yield
-    finally:
-        itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
+    with _ALONE:
+        before = itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads()
+        itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
+        try:
+            yield
+        finally:
+            itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _n4(signal: np.ndarray, used: np.ndarray, spacing: Sequence[float], levels: int, iterations: int) -> np.ndarray:

@@ -72,9 +72,10 @@ class OtherContrastsd(MapTransform):
             for name, path in (d.get(self.paths_key) or {}).items():
                 read = read_volume(path, f"{name} image")
                 volume = on_grid_of(read, d[key])
-                prepared[name] = self._prepared(d, key, volume, path)
                 shown = (d[self.mask_key] > 0) & (volume > volume.min())
-                check_intensities(volume, shown, shown, path, self.plausible)
+                if shown.any():
+                    check_intensities(volume, shown, shown, path, self.plausible)
+                prepared[name] = self._prepared(d, key, volume, path)
                 check = ContrastCheckd(key, name, self.limits, self.mask_key)
                 said = check({key: volume, self.mask_key: d[self.mask_key], "warnings": ""})["warnings"]
                 said = [read.meta["read_warnings"], said, *intensity_warnings(volume, shown, True, self.plausible)]

@@ -1,3 +1,7 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -50,3 +54,28 @@ def test_the_field_is_the_same_to_the_bit_by_however_many_threads():
     finally:
         itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
     assert np.array_equal(*found)
+
+
+def test_two_at_once_leave_the_number_of_threads_of_the_program():
+    from itk.ITKCommonBasePython import itkMultiThreaderBase
+
+    from bundle.preprocessing.coil_field import _one_thread
+
+    before, seen, inside = itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads(), [], threading.Event()
+
+    def work(first: bool) -> None:
+        with _one_thread():
+            inside.set()
+            # the one that begins later would end first
+            time.sleep(0.2 if first else 0.05)
+            seen.append(itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads())
+
+    itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(4)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(work, True)
+            inside.wait(10)
+            threads.submit(work, False).result(), first.result()
+        assert seen == [1, 1] and itkMultiThreaderBase.GetGlobalDefaultNumberOfThreads() == 4
+    finally:
+        itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(before)
