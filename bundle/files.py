@@ -33,15 +33,25 @@ def absolute(path: str | Path) -> str:
     return str(Path(path).absolute())
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it; letters that are no Unicode are written as escapes."""
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Where to write a file, which then takes the place of another one at once; nothing is left when writing fails.
+
+    The folder is made. The other name is hidden and has the same ending.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".unfinished.{path.name}")
     try:
-        unfinished.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; letters that are no Unicode are written as escapes."""
+    with replaced(path) as unfinished:
+        unfinished.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def _without_nan(values: Any) -> Any:
@@ -55,21 +65,6 @@ def _without_nan(values: Any) -> Any:
 def write_json(path: Path, values: Any) -> None:
     """:py:func:`write_whole` for plain values; numbers that are not finite, which JSON does not know, become null."""
     write_whole(path, json.dumps(_without_nan(values), indent=4, allow_nan=False) + "\n")
-
-
-def save_whole(image: Any, path: Path) -> None:
-    """Write a NIfTI image under another name and rename it.
-
-    Args:
-        image: with ``to_filename``, as nibabel's have it.
-        path: of the file.
-    """
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        image.to_filename(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def sha256(path: str | Path) -> str:

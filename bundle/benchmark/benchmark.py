@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,13 @@ from bundle.benchmark.plain_loop import plain_loop
 from bundle.benchmark.training import TrainingSpeed
 from bundle.cases import RunFolder
 from bundle.cases.stations import Stopwatch
-from bundle.evaluation.overlap import ratio
 from bundle.files import write_json, write_whole
 from bundle.model import IterativeMaskInferer, IterMaskNet, VolumeResult, brain_window, high_frequency
 from bundle.model.inference_network import cpu_dtype, cpu_has_bfloat16, for_inference
 from bundle.model.side_by_side import find_side_by_side
+from bundle.postprocessing.agreement import agreement
 from bundle.preprocessing import BACKGROUND
+from bundle.report.markdown import as_markdown
 
 
 class Way(NamedTuple):
@@ -122,7 +123,7 @@ class Benchmark:
                 (
                     *(f"* {name}: {value}" for name, value in facts.items()),
                     "",
-                    "\n\n".join(map(markdown, (table, stations, learning))),
+                    "\n".join(as_markdown(rows, ".3g") for rows in (table, stations, learning)),
                 )
             )
             folder = self.run_folder.path
@@ -258,9 +259,7 @@ class Benchmark:
         found: Tensor,
         masks: tuple[Tensor, Tensor],
     ) -> dict[str, Any]:
-        whole, windowed = (
-            round(ratio(2 * int((found & mask).sum()), int(found.sum()) + int(mask.sum())), 4) for mask in masks
-        )
+        whole, windowed = (round(agreement(found.cpu().numpy(), mask.cpu().numpy()), 4) for mask in masks)
         return {
             "way": name,
             "seconds": round(took.seconds, 3),
@@ -278,13 +277,3 @@ class Benchmark:
 
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown."""
-    shown = table.astype(object).where(table.notna(), "-")
-
-    def line(cells: Sequence[Any]) -> str:
-        return "| " + " | ".join(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |"
-
-    return "\n".join([line(shown.columns), "|" + "---|" * len(shown.columns), *map(line, shown.to_numpy().tolist())])

@@ -159,8 +159,8 @@ def read_entries(path: str, split: str, required: Sequence[str] = ("image",)) ->
         required: keys that every entry must have.
 
     Returns:
-        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths,
-        ``case`` is a name that is unique in the list, ``WORDS`` are kept. Other keys of the file are left out.
+        list: one dictionary per volume; all of ``PATHS``, where given, are absolute paths, ``WORDS`` are kept. Other
+        keys of the file are left out.
 
     Raises:
         InputError: when the file is missing, no JSON, without that split, or an entry is at fault.

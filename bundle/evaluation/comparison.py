@@ -13,7 +13,7 @@ from bundle.evaluation.cases import Case
 from bundle.evaluation.components import covered_components
 from bundle.evaluation.intervals import bootstrap_interval
 from bundle.evaluation.methods import Method
-from bundle.evaluation.overlap import dice_by_threshold, overlap_scores, ratio
+from bundle.evaluation.overlap import dice_by_threshold, mask_scores, ratio
 
 NO_LABELS, VALIDATION_LABELS, TEST_LABELS = "no labels", "validation labels", "test labels"
 
@@ -43,32 +43,25 @@ class Choice(NamedTuple):
     interval_seed: int
 
 
-def mask_scores(mask: np.ndarray, case: Case) -> dict[str, float]:
-    """Dice, sensitivity and precision of a mask in the grid of the scan."""
-    both = mask & case.label
-    return overlap_scores(both.sum(), (mask & ~both).sum(), (case.label & ~both).sum())
-
-
 def dice_at_thresholds(values: np.ndarray, case: Case, thresholds: np.ndarray, method: Method) -> np.ndarray:
     """Volume Dice of a method's map at each of the ascending ``thresholds``, each mask cleaned as the method says."""
     if method.clean is None:
         # lesion voxels outside the brain mask count as missed
         outside = int(case.label[~case.brain].sum())
         return dice_by_threshold(values[case.brain], case.label[case.brain], thresholds, missed=outside)
-    return np.array([mask_scores(method.mask(values, threshold, case), case)["dice"] for threshold in thresholds])
+    return np.array([mask_scores(method.mask(values, threshold, case), case.label)["dice"] for threshold in thresholds])
 
 
 def case_scores(mask: np.ndarray, case: Case, found_share: float) -> dict[str, float]:
     """All that a row averages or adds up, of one mask; ``found_share`` as in :py:class:`Choice`."""
     size = case.label.sum(axis=(0, 1))
     z = int(size.argmax())
-    largest = case._replace(label=case.label[..., z])
     lesion_free = size == 0
     found, lesions = covered_components(case.label, mask, found_share)
     right, components = covered_components(mask, case.label, found_share)
     return {
-        **mask_scores(mask, case),
-        "largest_slice_dice": mask_scores(mask[..., z], largest)["dice"],
+        **mask_scores(mask, case.label),
+        "largest_slice_dice": mask_scores(mask[..., z], case.label[..., z])["dice"],
         "lesions_found": found,
         "lesions": lesions,
         "components_right": right,

@@ -15,6 +15,7 @@ from bundle.evaluation.cases import Case, read_cases
 from bundle.evaluation.comparison import Choice, add_gains, compare
 from bundle.evaluation.methods import REFINED, judged_methods, plain_methods
 from bundle.files import write_whole
+from bundle.report.markdown import as_markdown
 
 # what is shown of the columns of comparison.csv: how well lesions are outlined, and which are found
 OUTLINED = ["Dice mean", "Dice 95 % interval", "Dice median", "largest slice Dice mean"]
@@ -139,10 +140,3 @@ def disease_table(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> p
                 }
             )
     return pd.DataFrame(result)
-
-
-def as_markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown, three digits each, blank where there is no value."""
-    cells = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value).fillna("")
-    lines = [list(table.columns), ["---"] * len(table.columns), *cells.replace("nan", "").to_numpy().tolist()]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

@@ -18,8 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.cases import Case
-from bundle.evaluation.comparison import dice_at_thresholds, mask_scores
+from bundle.evaluation.comparison import dice_at_thresholds
 from bundle.evaluation.methods import Method, judged_score
+from bundle.evaluation.overlap import mask_scores
 from bundle.evaluation.summary import volume_agreement
 from bundle.evaluation.tables import read_scores
 from bundle.report.pictures import montage, slice_pictures
@@ -85,7 +86,7 @@ def calibration_curve(cases: Sequence[Case], chosen: float, margin: int) -> Figu
     figure = Figure(figsize=(5, 3.4), dpi=110, layout="constrained")
     axes = _axes(figure, 1, 1, 1, xlabel="percentile of the score on lesion-free slices", ylabel="mean volume Dice")
     axes.plot(percentiles, np.nanmean(dice, axis=0), color=SOFT, label="one threshold for all volumes")
-    own = [mask_scores(case.mask, case)["dice"] for case in cases]
+    own = [mask_scores(case.mask, case.label)["dice"] for case in cases]
     axes.axhline(float(np.nanmean(own)), color=ACCENT, label="each volume's own, above the dashed one")
     axes.legend(frameon=False, loc="lower left")
     axes.axvline(chosen, color=SOFT, linestyle="--", linewidth=1)

@@ -30,10 +30,10 @@ def overlap_scores(true_positive: float, false_positive: float, false_negative: 
     }
 
 
-def dice_of_masks(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Dice of a mask (bool) with the true one; NaN where that is empty."""
+def mask_scores(mask: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """:py:func:`overlap_scores` of a mask (bool) with the true one."""
     both = int((mask & truth).sum())
-    return overlap_scores(both, int(mask.sum()) - both, int(truth.sum()) - both)["dice"]
+    return overlap_scores(both, int(mask.sum()) - both, int(truth.sum()) - both)
 
 
 def dice_by_threshold(values: np.ndarray, lesion: np.ndarray, thresholds: np.ndarray, missed: int = 0) -> np.ndarray:

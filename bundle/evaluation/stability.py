@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from bundle.data.volumes import in_plane, read_volume
 from bundle.errors import InputError
-from bundle.evaluation.comparison_tables import as_markdown
 from bundle.files import write_whole
 from bundle.postprocessing.agreement import agreement
 from bundle.preprocessing.brain_mask import given_mask
 from bundle.preprocessing.plausibility import Limits
+from bundle.report.markdown import as_markdown
 
 UNCHANGED, SHIFT = "unchanged", "half a voxel of shift"
 

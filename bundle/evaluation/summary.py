@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.evaluation.distances import DISTANCES
-from bundle.evaluation.overlap import best_threshold, overlap_scores, ratio
+from bundle.evaluation.overlap import best_threshold, mask_scores, ratio
 
 # lesion areas in pixels of the model's 128 x 128 grid (paper section 3.1)
 SIZES = {"small": (1, 200), "medium": (200, 800), "large": (800, float("inf"))}
@@ -150,9 +150,7 @@ def chosen_with_labels(cases: Sequence[Mapping[str, Any]], key: str, thresholds:
         threshold, dice = best_threshold(_maps(cases, key, scope), thresholds)
         scores = []
         for values, lesion in _maps(cases, key, scope):
-            mask = values > threshold
-            counts = (mask & lesion).sum(), (mask & ~lesion).sum(), (~mask & lesion).sum()
-            scores.append(overlap_scores(*map(int, counts)))
+            scores.append(mask_scores(values > threshold, lesion))
         pixels = [case["scores"]["largest_slice_pixels_at_128"] for case in cases]
         result[scope] = {
             "threshold": threshold,

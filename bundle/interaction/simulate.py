@@ -17,8 +17,7 @@ from tqdm import tqdm
 from bundle.cli.contrasts import which_images
 from bundle.data import read_datalist
 from bundle.data.volumes import read_on_grid, read_volume
-from bundle.evaluation.comparison_tables import as_markdown
-from bundle.evaluation.overlap import dice_of_masks
+from bundle.evaluation.overlap import mask_scores
 from bundle.files import write_json, write_whole
 from bundle.interaction.answering import answer
 from bundle.interaction.baselines import by_flood, by_random_walker
@@ -27,6 +26,7 @@ from bundle.interaction.prompts import Prompts
 from bundle.interaction.region import distance_from
 from bundle.interaction.robot import Click, next_click
 from bundle.interaction.state import ScanState
+from bundle.report.markdown import as_markdown
 from bundle.report.pictures import figure_png
 
 OURS, FLOOD, WALKER = "IterMask2", "region growing", "random walker"
@@ -75,7 +75,7 @@ def clicked(state: ScanState, truth: np.ndarray, robot: Mapping[str, Any], seed:
                 "seed": seed,
                 "clicks": number,
                 "method": method,
-                "dice": dice_of_masks(mask, truth),
+                "dice": mask_scores(mask, truth)["dice"],
                 "seconds": seconds[method],
                 "seconds_with_maps": with_maps if method == OURS else math.nan,
                 # it takes long, and later clicks leave less that is far

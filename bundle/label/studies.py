@@ -19,7 +19,7 @@ import numpy as np
 from bundle.data import inference_data, read_volume
 from bundle.data.scan_files import stamps
 from bundle.errors import InputError
-from bundle.files import write_whole
+from bundle.files import replaced, write_whole
 from bundle.label.names import LONGEST_NAME
 
 ENDING = ".nii.gz"
@@ -59,19 +59,14 @@ def _copy(source: Path, series: str, target: Path) -> str:
         str: one sentence a line that the reader of the copy will not say again.
     """
     said = ""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    try:
+    with replaced(target) as unfinished:
         if source.is_file() and source.name.endswith((".nii", ".nii.gz")):
             shutil.copyfile(source, unfinished)
         else:
             volume = read_volume(source, series=series)
-            unfinished = unfinished.with_name(f".unfinished.{target.name}")
             nib.save(nib.Nifti1Image(volume[0].numpy(), np.asarray(volume.affine, dtype=float)), unfinished)
             said = volume.meta["read_warnings"]
         unfinished.chmod(0o444)
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return said
 
 

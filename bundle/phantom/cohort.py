@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from bundle.errors import InputError
-from bundle.files import save_whole, write_json
+from bundle.files import replaced, write_json
 from bundle.phantom.lesions import LESIONS
 from bundle.phantom.people import simulate
 from bundle.phantom.shapes import shapes_in
@@ -104,7 +104,8 @@ def _write_person(folder: Path, person: Person, modality: str) -> dict[str, str]
             volume = nib.Nifti1Image(volumes[path], AFFINE)
             if path == label:
                 volume.header["descrip"] = _described(person)
-            save_whole(volume, path)
+            with replaced(path) as unfinished:
+                nib.save(volume, unfinished)
     return entry
 
 

@@ -17,7 +17,7 @@ from bundle.data.case_names import case_names
 from bundle.data.datalists import read_splits
 from bundle.data.volumes import half_of_range
 from bundle.errors import InputError
-from bundle.files import save_whole, write_json
+from bundle.files import replaced, write_json
 
 # relative brightness in T2 of what T1 shows darkest, between and brightest: fluid, grey matter, white matter
 FLUID, GREY, WHITE = 1.0, 0.42, 0.29
@@ -63,7 +63,8 @@ def _write(entry: dict[str, Any], folder: Path, number: int) -> dict[str, Any]:
             image = t2_like(values, np.random.RandomState(number))
         except ValueError as error:
             raise InputError(f"{entry['image']}: it has too few grey values for a T1 scan; leave it out.") from error
-        save_whole(nib.Nifti1Image(image, np.asarray(t1.affine, dtype=float)), target)
+        with replaced(target) as unfinished:
+            nib.save(nib.Nifti1Image(image, np.asarray(t1.affine, dtype=float)), unfinished)
     return {"image": str(target), **({"label": entry["label"]} if "label" in entry else {})}
 
 

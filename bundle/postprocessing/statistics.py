@@ -18,6 +18,7 @@ from skimage import measure
 
 from bundle import __version__
 from bundle.data.scan import UNORIENTED
+from bundle.postprocessing.agreement import agreement
 from bundle.preprocessing.brain_mask import BRAIN_FLOOR
 from bundle.preprocessing.intensities import BACKGROUND
 
@@ -79,12 +80,12 @@ def _expert(mask: MetaTensor, label: Any) -> dict[str, Any]:
     """Volume of the expert's mask and Dice of the model's with it, where there is one; no Dice without a lesion."""
     if not isinstance(label, MetaTensor) or label.shape != mask.shape:
         return {}
-    model, expert = torch.as_tensor(mask).cpu() > 0, torch.as_tensor(label).cpu() > 0
-    lesion, both = int(expert.sum()), int((model & expert).sum())
+    model, expert = (torch.as_tensor(volume).cpu().numpy() > 0 for volume in (mask, label))
+    lesion = int(expert.sum())
     return {
         "expert": {
             "lesion_ml": round(lesion * millilitres_per_voxel(mask.affine), 4),
-            "dice": round(2 * both / (int(model.sum()) + lesion), 4) if lesion else None,
+            "dice": round(agreement(model, expert), 4) if lesion else None,
         }
     }
 

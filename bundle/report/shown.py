@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bundle.cases.case import CaseFolder
+from bundle.preprocessing.box import box_of
 
 # around the brain, in pictures
 MARGIN_MM = 6.0
@@ -62,12 +63,11 @@ def chosen_slices(mask: np.ndarray, brain: np.ndarray, number: int = 5) -> list[
 
 
 def _box(brain: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice]:
-    box = []
-    for axis in (0, 1):
-        places = np.flatnonzero(brain.any(axis=(1 - axis, 2)))
-        margin = round(MARGIN_MM / spacing[axis])
-        box.append(slice(max(0, places[0] - margin), min(brain.shape[axis], places[-1] + margin + 1)))
-    return box[0], box[1]
+    rows, columns = (
+        slice(max(0, side.start - round(MARGIN_MM / mm)), min(size, side.stop + round(MARGIN_MM / mm)))
+        for side, mm, size in zip(box_of(brain)[:2], spacing, brain.shape)
+    )
+    return rows, columns
 
 
 def shown(

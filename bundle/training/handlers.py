@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from monai.handlers import ValidationHandler
 from monai.utils import set_determinism
 
 from bundle.errors import InputError
-from bundle.files import only_user, writable_folder
+from bundle.files import only_user, replaced, writable_folder
 
 
 class SeedEpoch:
@@ -108,10 +107,8 @@ class TrainingState:
         state = {name: item.state_dict() for name, item in {**self.objects, **self._scaler(engine)}.items()}
         state["epoch"], state["iteration"] = engine.state.epoch, engine.state.iteration
         state["made_from"] = self.made_from
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.path)
+        with replaced(self.path) as unfinished:
+            torch.save(state, unfinished)
 
     def _check(self, made_from: Mapping[str, str]) -> None:
         """Refuse to go on with other data or settings than those of the epochs before."""
