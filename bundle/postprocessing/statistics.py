@@ -50,7 +50,8 @@ def lesion_statistics(
 
     Returns:
         dict: ``lesion_ml``, ``lesion_voxels``, ``number_of_components`` and ``components`` (largest
-        first; 26-connected), each with ``volume_ml``, ``voxels`` and ``centre_mm``.
+        first; 26-connected), each with ``volume_ml``, ``voxels``, ``centre_mm``, ``centre_voxel`` and, where the centre
+        of the brain is known, ``place`` in words.
     """
     labels = measure.label(mask > 0, connectivity=3)
     millilitres = millilitres_per_voxel(affine)
