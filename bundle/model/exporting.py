@@ -116,7 +116,9 @@ def export_onnx(model: IterMaskNet, folder: str, limit: float) -> str:
         InputError: when ONNX is not installed, or ONNX Runtime gives another result.
     """
     if not (has_onnx and has_onnxruntime):
-        raise InputError("onnx and onnxruntime are not installed; pip install 'itermask2[onnx]' installs them.")
+        raise InputError(
+            "onnx and onnxruntime are not installed; pip install onnx==1.23.2 onnxruntime==1.32.0 installs them."
+        )
     written = []
     for name, channels in (("initial", 1), ("refiner", 2), ("judge", 2)):
         network = getattr(model, name)

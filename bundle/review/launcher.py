@@ -20,7 +20,10 @@ HOST = "127.0.0.1"
 def _check_installed() -> None:
     missing = [name for name in ("starlette", "uvicorn", "ipyniivue") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"{missing[0]} is not installed, which the review page needs; run pip install '.[review]'.")
+        raise InputError(
+            f"{missing[0]} is not installed, which the review page needs; run "
+            "pip install ipyniivue==2.4.4 starlette uvicorn."
+        )
 
 
 def _listening(port: int) -> socket.socket:

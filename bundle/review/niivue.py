@@ -21,7 +21,7 @@ def niivue_module() -> str:
     """
     found = importlib.util.find_spec("ipyniivue")
     if found is None or not found.origin:
-        raise InputError("The viewer is not installed; run pip install '.[review]' (it brings ipyniivue, with NiiVue).")
+        raise InputError("The viewer is not installed; run pip install ipyniivue==2.4.4 (which brings NiiVue).")
     path = Path(found.origin).parent / "static" / "widget.js"
     text = path.read_text()
     # the object whose canvas the widget attaches, and its class; the file is long, and one line
