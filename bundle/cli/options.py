@@ -87,7 +87,9 @@ OPTIONS = {
         "number format of the networks on a CPU; auto: bfloat16 where the processor has it",
     ),
     "compile": Option(Switch(), "compile the networks before training"),
-    "num_workers": Option(Whole(0), "processes that load slices beside the training; threads that prepare volumes before it"),
+    "num_workers": Option(
+        Whole(0), "processes that load slices beside the training; threads that prepare volumes before it"
+    ),
     "batch_size": Option(Whole(1), "slices worked on together; fewer need less memory"),
     "validation_batch_size": Option(Whole(1), "the same in validation"),
     "longest_wait": Option(Whole(1), "days that a process of several waits for the others"),

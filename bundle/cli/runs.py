@@ -120,7 +120,7 @@ def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: b
     Examples:
       itermask2 train healthy/ -o output/training
       itermask2 train healthy/ --judge --pretrained output/training/model.pt -o output/judge
-      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt --validation_fraction 0.1 -o output/calibrated
+      itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt --validation_fraction 0.1
 
     The last one uses the people who were held out. The judge says what of the unusual is a lesion; it learns from painted lesions, after the other two networks.
     """
