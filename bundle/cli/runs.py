@@ -122,7 +122,8 @@ def train(folder: str | None, judge: bool, overlays: tuple[str, ...], dry_run: b
       itermask2 train healthy/ --judge --pretrained output/training/model.pt -o output/judge
       itermask2 calibrate healthy/ --ckpt_path output/judge/model.pt --validation_fraction 0.1
 
-    The last one uses the people who were held out. The judge says what of the unusual is a lesion; it learns from painted lesions, after the other two networks.
+    The last one uses the people who were held out. The judge says what of the unusual is a lesion; it learns from
+    painted lesions, after the other two networks.
     """
     values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 train healthy/ -o output/training")
     if judge and values["pretrained"] is None:
