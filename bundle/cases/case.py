@@ -18,7 +18,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from bundle.data.loading import PLACE
-from bundle.data.volumes import on_grid_of, oriented_array, oriented_brain, read_oriented, read_volume
+from bundle.data.volumes import half_of_range, on_grid_of, oriented_array, read_oriented, read_volume
 from bundle.errors import InputError
 from bundle.files import write_json, write_whole
 
@@ -28,7 +28,7 @@ from bundle.files import write_json, write_whole
 # out; where the threshold is uncertain, what is marked at the lowest that may be right (1), at the highest (2), or at
 # both (3)
 VOLUMES = (
-    *("mask", "error", "reconstruction", "iterations", "initial_error", "refined_mask", "score"),
+    *("mask", "error", "reconstruction", "iterations", "initial_error", "refined", "score"),
     *("brain_mask", "coil_field", "possible_lesions"),
 )
 
@@ -144,7 +144,12 @@ class CaseFolder:
 
     def brain(self, scan: np.ndarray, found: np.ndarray | None) -> np.ndarray:
         """Where the brain is (bool), by the voxels of :py:meth:`scan` and by :py:meth:`found_brain`."""
-        return oriented_brain(self.statistics(), scan) if found is None else found
+        if found is not None:
+            return found
+        statistics = self.statistics()
+        if "brain_mask" in statistics:
+            return half_of_range(oriented_array(statistics["brain_mask"]))
+        return scan > statistics.get("brain_floor", 0)
 
     def found_brain(self) -> np.ndarray | None:
         """The brain (bool) where the run took the skull off, else None."""

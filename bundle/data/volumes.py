@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,21 +149,6 @@ def half_of_range(mask: Any) -> Any:
     """Where a mask is above the middle of its range, be that 0 to 1, 0 to 255, or one of probabilities."""
     lowest, highest = float(mask.min()), float(mask.max())
     return mask > (0.0 if lowest == highest else (lowest + highest) / 2)
-
-
-def oriented_brain(statistics: Mapping[str, Any], image: np.ndarray) -> np.ndarray:
-    """Where the brain of a case is.
-
-    Args:
-        statistics: of the case, with the path of its ``brain_mask`` where one was given.
-        image: of the case, as :py:func:`oriented_array` reads it.
-
-    Returns:
-        np.ndarray: bool, the shape of ``image``.
-    """
-    if "brain_mask" in statistics:
-        return half_of_range(oriented_array(statistics["brain_mask"]))
-    return image > statistics.get("brain_floor", 0)
 
 
 # of what an image shows; more is no lesion

@@ -5,17 +5,15 @@ from bundle.evaluation.best_possible import best_possible_dice
 from bundle.evaluation.cases import Case, read_cases
 from bundle.evaluation.comparison import Choice, add_gains, compare
 from bundle.evaluation.comparison_tables import compare_evaluations, write_tables
-from bundle.evaluation.figures import agreement, calibration_curve, examples, training_curves
 from bundle.evaluation.intervals import bootstrap_interval
 from bundle.evaluation.mask_scores import MaskScoresd
-from bundle.evaluation.methods import REFINED, Method, judged_methods, plain_methods
+from bundle.evaluation.methods import Method, plain_methods
 from bundle.evaluation.reconstruction_scores import ReconstructionScoresd
 from bundle.evaluation.similarity import healthy_ssim
 from bundle.evaluation.stability import measure_stability
 from bundle.evaluation.tables import ScoreTables, read_scores
 
 __all__ = [
-    "REFINED",
     "Case",
     "Choice",
     "MaskScoresd",
@@ -23,19 +21,14 @@ __all__ = [
     "ReconstructionScoresd",
     "ScoreTables",
     "add_gains",
-    "agreement",
     "best_possible_dice",
     "bootstrap_interval",
-    "calibration_curve",
     "compare",
     "compare_evaluations",
-    "examples",
     "healthy_ssim",
-    "judged_methods",
     "measure_stability",
     "plain_methods",
     "read_cases",
     "read_scores",
-    "training_curves",
     "write_tables",
 ]

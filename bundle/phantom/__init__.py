@@ -5,6 +5,5 @@ Their numbers stand in the code and not in a config: a seed means one person, ev
 """
 
 from bundle.phantom.cohort import write_cohort
-from bundle.phantom.people import simulate
 
-__all__ = ["simulate", "write_cohort"]
+__all__ = ["write_cohort"]

@@ -2,6 +2,5 @@
 """A page to review results in: look, point at what is lesion or normal, decide. Everything is kept as versions."""
 
 from bundle.review.launcher import start
-from bundle.review.versions import VERDICTS, Versions, reviewed_cases
 
-__all__ = ["VERDICTS", "Versions", "reviewed_cases", "start"]
+__all__ = ["start"]
