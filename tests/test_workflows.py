@@ -270,7 +270,7 @@ def test_judged_evaluation(judged_results):
     assert 0 < statistics["refinement"]["lesion_threshold"] <= threshold < 4 and score.min() >= 0 and score.max() <= 4
     assert mask.any() and score[mask].mean() > score[~mask].mean()
     case = CaseFolder(folder)
-    left, hidden = case.volume("refined") > 0, case.volume("iterations")
+    left, hidden = case.volume("hidden") > 0, case.volume("iterations")
     # what was hidden at the end was hidden in every iteration of its slice
     assert left.any() and all(
         (hidden[..., z][left[..., z]] == hidden[..., z].max()).all() for z in range(left.shape[2])

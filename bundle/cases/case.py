@@ -28,7 +28,7 @@ from bundle.files import write_json, write_whole
 # out; where the threshold is uncertain, what is marked at the lowest that may be right (1), at the highest (2), or at
 # both (3)
 VOLUMES = (
-    *("mask", "error", "reconstruction", "iterations", "initial_error", "refined", "score"),
+    *("mask", "error", "reconstruction", "iterations", "initial_error", "hidden", "score"),
     *("brain_mask", "coil_field", "possible_lesions"),
 )
 

@@ -15,7 +15,7 @@ from bundle.data.folders import files_below, matches
 LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
 
 # and of what a run leaves beside a mask
-NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "score", "coil_field")
+NOT_IMAGES = (*LABELS, "error", "reconstruction", "iterations", "hidden", "score", "coil_field")
 
 
 def _last_word(words: Collection[str]) -> re.Pattern[str]:

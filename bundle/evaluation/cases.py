@@ -74,7 +74,7 @@ def read_cases(folder: str) -> list[Case]:
                 mask=case.volume("mask") > 0,
                 error=case.volume("error"),
                 initial_error=case.volume("initial_error"),
-                refined=case.volume("refined") > 0,
+                refined=case.volume("hidden") > 0,
                 score=case.volume("score") if case.has("score") else None,
                 healthy_ssim=row["healthy_ssim"],
                 seconds=row["seconds"],
