@@ -67,6 +67,16 @@ def write_json(path: Path, values: Any) -> None:
     write_whole(path, json.dumps(_without_nan(values), indent=4, allow_nan=False) + "\n")
 
 
+def check_readable(path: str | Path) -> None:
+    """Refuse a file or folder that is there and must not be read.
+
+    Raises:
+        InputError: naming it.
+    """
+    if os.path.exists(path) and not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read (permission denied); ask for the permission, or give another path.")
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of what is in a file.
 
@@ -120,7 +130,7 @@ def writable_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def only_user(path: Path, shared: bool = False) -> Iterator[None]:
+def only_user(path: Path, shared: bool = False, named: Path | None = None) -> Iterator[None]:
     """Hold a file or folder as no other process can at the same time; the end of a process gives it back.
 
     Where the file system or the operating system knows no such locks, it is used without.
@@ -128,6 +138,7 @@ def only_user(path: Path, shared: bool = False) -> Iterator[None]:
     Args:
         path: of what is held.
         shared: let others hold it that share it too.
+        named: what the sentence names in its place.
 
     Raises:
         InputError: when another process holds it.
@@ -141,10 +152,31 @@ def only_user(path: Path, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"{path}: another run is writing there; wait for its end, or choose another folder."
+                f"{named or path}: another run is writing there; wait for its end, or choose another folder."
             ) from error
         except OSError as error:
             logger.warning(f"{path}: cannot be kept from other runs ({error.strerror}); start no second one into it.")
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def only_writer(target: str | Path) -> Iterator[None]:
+    """Hold a file or folder that is going to be written, by a lock beside it, which goes again.
+
+    Raises:
+        InputError: when another process holds it, or no file can be written there.
+    """
+    target = Path(target).absolute()
+    there = next(folder for folder in target.parents if folder.is_dir())
+    lock = there / f".{target.name}.lock"
+    try:
+        lock.touch()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror}); choose another place.") from error
+    with only_user(lock, named=target):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

@@ -186,7 +186,7 @@ def test_a_result_is_done_again_when_anything_that_shapes_it_changes():
     # for MONAI Label alone
     paths |= {"displayable_configs"}
     computer = {"device", "amp", "cpu_precision", "batch_size", "progress", "overwrite", "shard", "network", "settings"}
-    computer |= {"bias_corrections", "scales_by_score", "inferer", "prepare_batch", "leading_network"}
+    computer |= {"announce", "bias_corrections", "scales_by_score", "inferer", "prepare_batch", "leading_network"}
     of_weights = {"channels", "res_blocks", "dropout"}
     assert names - paths - computer - of_weights == set(config["settings"]) - {"judge", "can_strip_skulls"}
 

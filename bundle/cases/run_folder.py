@@ -61,6 +61,14 @@ def _scan(entry: Mapping[str, Any]) -> list[str]:
     return [os.path.realpath(entry["image"]), str(entry.get("series", ""))]
 
 
+def _made_from(case: CaseFolder) -> dict[str, Any]:
+    """What the result of a case says that it was made from; empty where there is none, or one that was cut short."""
+    try:
+        return dict(case.statistics().get("made_from") or {})
+    except (AttributeError, InputError, TypeError, ValueError):
+        return {}
+
+
 def _hashes(entry: Mapping[str, Any]) -> dict[str, str] | None:
     """What is in the files of a case; None where one of them cannot be read."""
     try:
@@ -257,8 +265,8 @@ class RunFolder:
             return True
         if not isinstance(earlier, dict) or "image" not in earlier:
             return False
-        made_from = earlier.get("made_from", {"scan": _scan(earlier)})
-        if made_from["scan"] == _scan(entry):
+        made_from = _made_from(case) or ({"scan": _scan(earlier)} if earlier["image"] else {})
+        if made_from.get("scan") == _scan(entry):
             return True
         files = _hashes(entry)
         return files is not None and made_from.get("files") == files
@@ -283,11 +291,7 @@ class RunFolder:
 
     def _made_from_before(self, case: str) -> dict[str, Any]:
         """:py:meth:`made_from` of the result that the folder of a case has; empty where it has none."""
-        try:
-            return dict(self.case(case).statistics().get("made_from") or {})
-        except (AttributeError, InputError, TypeError, ValueError):
-            # none, or cut short, by a power failure for instance: it is made again
-            return {}
+        return _made_from(self.case(case))
 
     def has_result(self, case: str) -> bool:
         """Whether a case has a result of these files, weights, settings and version."""
@@ -301,11 +305,16 @@ class RunFolder:
         return now is not None and all(before.get(key) == now.get(key) for key in ("image", "series"))
 
     def earlier_cases(self) -> list[CaseFolder]:
-        """The cases in the folder that are no part of this run; a shard knows of none."""
+        """The cases in the folder that are no part of this run, nor of one of its scans; a shard knows of none.
+
+        A scan may have had another name in an earlier run: the names of cases depend on what else was given.
+        """
         if self.shard:
             return []
         ours = {self.case(name).path for name in self.entries}
-        return [case for case in finished_cases(self.path) if case.path not in ours]
+        scans = [_scan(entry) for entry in self.entries.values()]
+        others = (case for case in finished_cases(self.path) if case.path not in ours)
+        return [case for case in others if _made_from(case).get("scan") not in scans]
 
     def _as_now(self, made_from: Mapping[str, Any], case: str) -> bool:
         now = self.made_from(case)
@@ -313,7 +322,10 @@ class RunFolder:
 
     def is_finished(self, case: str) -> bool:
         """Whether there is nothing left to do for a case, and the user does not want it done again."""
-        return not self.overwrite and all(map(self.case(case).has, self.finished)) and self.has_result(case)
+        files = [self.case(case).file(kind) for kind in self.finished]
+        # a full disk leaves empty ones
+        whole = all(file.is_file() and file.stat().st_size for file in files)
+        return not self.overwrite and whole and self.has_result(case)
 
     def failed(self, case: str, error: Exception) -> None:
         """Note that a case cannot be finished, and take away what an earlier run has left of another scan.
@@ -377,4 +389,5 @@ class RunFolder:
             )
         failed = sum(bool(failure.case) for failure in self.failures)
         if self.failures:
-            raise InputError(f"{failed} of {number} volumes failed, the others are done:{listed}")
+            done = "" if failed == number else ", the others are done"
+            raise InputError(f"{failed} of {number} volumes failed{done}:{listed}")

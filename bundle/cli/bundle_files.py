@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.files import check_readable
 
 # of the checkout, or of the installed package
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,7 @@ def config_path(name: str) -> Path:
     if not Path(name).is_file():
         names = sorted(path.stem for path in own.parent.glob("published*.json"))
         raise InputError(f"--config {name}: no such file; give a config (JSON), or one of {', '.join(names)}.")
+    check_readable(name)
     return Path(name)
 
 

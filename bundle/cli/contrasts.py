@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bundle.cli.bundle_files import top_level
@@ -40,9 +41,21 @@ def contrast_options(function: Callable) -> Callable:
 
 
 def take_images(values: dict[str, Any]) -> dict[str, str]:
-    """The images that :py:func:`contrast_options` named, by contrast, taken out of the values of a subcommand."""
+    """The images that :py:func:`contrast_options` named, by contrast, taken out of a subcommand's values.
+
+    Raises:
+        InputError: when one is a folder of images.
+    """
     images = {name: values.pop(f"image_{name}") for name in shipped()}
-    return {name: path for name, path in images.items() if path is not None}
+    images = {name: path for name, path in images.items() if path is not None}
+    for name, path in images.items():
+        several = [file.name for file in Path(path).rglob("*") if file.name.lower().endswith((".nii", ".nii.gz"))]
+        if Path(path).is_dir() and several:
+            raise InputError(
+                f"--{name} {path}: a folder of images ({', '.join(sorted(several)[:3])}); give the {name} image "
+                "itself, or a folder with one DICOM series."
+            )
+    return images
 
 
 def put_together(contrasts: Sequence[str], overlays: Sequence[str], values: dict[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import click
 
 from bundle.cli.commands import CONTEXT, Command, argument, option
 from bundle.cli.types import Existing, Expression, Listing, OutputFile, OutputFolder, Share, Text, Whole, Word
+from bundle.files import only_writer
 from bundle.modalities import MODALITIES
 
 LAYOUTS = ("brats2021", "brats2023", "atlas", "isles2022", "bids", "lgg_flair", "folder")
@@ -52,7 +53,8 @@ def prepare(**values: Any) -> None:
         return
     from bundle.data.prepare import prepare_dataset
 
-    print(prepare_dataset(**{**values, "also": values["also"] or ()}))
+    with only_writer(values["output"]):
+        print(prepare_dataset(**{**values, "also": values["also"] or ()}))
 
 
 @click.command(cls=Command, context_settings=CONTEXT)
@@ -85,7 +87,8 @@ def phantom(**values: Any) -> None:
     """
     from bundle.phantom.cohort import write_cohort
 
-    print(write_cohort(**values))
+    with only_writer(values["folder"]):
+        print(write_cohort(**values))
 
 
 @click.command("t2-like", cls=Command, context_settings=CONTEXT)

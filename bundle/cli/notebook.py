@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from bundle.cases import finished_cases
 from bundle.cli.contrasts import put_together
 from bundle.cli.random_numbers import callers_random_numbers
 from bundle.cli.workflow import run_configs
+from bundle.data import read_volume
 from bundle.errors import InputError, input_error
 
 
@@ -44,6 +43,12 @@ def _in_memory(path: Path) -> nib.Nifti1Image:
     return nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
 
 
+def _affine_of(image: str | Mapping[str, str]) -> np.ndarray:
+    """The affine of a scan, or of the one that leads."""
+    path = next(iter(image.values())) if isinstance(image, Mapping) else image
+    return np.asarray(read_volume(path).affine)
+
+
 def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
     """The path of a volume, which is written where it is none."""
     if isinstance(volume, (str, os.PathLike)):
@@ -51,9 +56,14 @@ def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
             raise InputError(f"The path of the {role} is empty; give the path of a file, or of a folder with DICOM.")
         return str(volume)
     if not isinstance(volume, nib.spatialimages.SpatialImage):
+        if not hasattr(volume, "__array__"):
+            raise InputError(f"The {role} is {volume!r:.50}; give a path, a NIfTI image, or an array and its affine.")
         if affine is None or np.shape(affine) != (4, 4):
             raise InputError(f"The {role} is an array: give its 4 x 4 affine too, or give a path or a NIfTI image.")
-        array = np.asarray(volume)
+        matrix = np.asarray(affine, dtype=float)
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+            raise InputError(f"The affine of the {role} is no way from voxels to millimetres; give that of the scan.")
+        array = np.asarray(volume.detach() if hasattr(volume, "detach") else volume)
         if array.dtype.kind not in "biuf":
             raise InputError(f"The {role} holds values of the type {array.dtype}; give real numbers.")
         volume = nib.Nifti1Image(array.astype(np.uint8 if array.dtype == bool else np.float32), affine)
@@ -89,6 +99,9 @@ def segment(
         inputs.mkdir()
         values: dict[str, Any] = {}
         if isinstance(scan, Mapping):
+            scan = {name: volume for name, volume in scan.items() if volume is not None}
+            if not scan:
+                raise InputError("No scan was given; give images by contrast, as in {'flair': path, 't1': path}.")
             values["image"] = {
                 name: _on_disk(volume, affine, inputs / f"{name}.nii.gz", name) for name, volume in scan.items()
             }
@@ -96,11 +109,11 @@ def segment(
         else:
             values["image"] = _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")
         if brain_mask is not None:
-            values["brain_mask"] = _on_disk(brain_mask, affine, inputs / "brain_mask.nii.gz", "brain mask")
-        values |= {"output_dir": str(output), "progress": False, **settings}
+            on_grid = affine if affine is not None else _affine_of(values["image"])
+            values["brain_mask"] = _on_disk(brain_mask, on_grid, inputs / "brain_mask.nii.gz", "brain mask")
+        values |= {"output_dir": str(output), "progress": False, "announce": False, **settings}
         try:
-            # the path of a report that will be gone is of no use
-            with contextlib.redirect_stdout(io.StringIO()), callers_random_numbers():
+            with callers_random_numbers():
                 run_configs("inference", ["inference", *config], values, quiet=True)
         except Exception as error:
             fault = input_error(error)

@@ -94,6 +94,7 @@ OPTIONS = {
     "validation_batch_size": Option(Whole(1), "the same in validation"),
     "longest_wait": Option(Whole(1), "days that a process of several waits for the others"),
     "progress": Option(Switch(), "show a progress bar"),
+    "announce": Option(Switch(), "print where the report is"),
     "seed": Option(Whole(0, 2**31 - 1), "seed of all random numbers"),
     "repeats": Option(Whole(1), "how often each way is timed; the fastest counts"),
     "training_steps": Option(Whole(1), "steps of a training that are timed"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bundle.cli.options import OPTIONS, check_together
 from bundle.cli.types import Existing
 from bundle.cli.workflow import do
 from bundle.errors import InputError
+from bundle.files import only_writer
 
 INFERENCE = ("inference",)
 INTERACTION = ("inference", "interaction")
@@ -167,15 +169,25 @@ def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], d
 
     Writes model.pt, the same weights with new thresholds, into the output folder.
     """
+    from bundle.model.card import has_judge
+
     values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 calibrate healthy/ -o output/calibrated")
     output = values.pop("output_dir") or "output/calibrated"
+    without_judge = {}
+    if values["ckpt_path"] and not has_judge(values["ckpt_path"]):
+        if only == "judge":
+            raise InputError(f"{values['ckpt_path']}: these weights have no judge; leave --only judge out.")
+        click.echo("These weights have no judge: the threshold of the refinement alone is set.", err=True)
+        only, without_judge = "refinement", {"judge#_disabled_": True}
     first = str(Path(output) / "refinement") if only is None else output
-    if only != "judge":
-        do("calibration", [*CALIBRATION, *overlays], {**_of(CALIBRATION, values), "output_dir": first}, dry_run)
-        values["ckpt_path"] = str(Path(first) / "model.pt")
-    if only != "refinement":
-        values = {**_of(JUDGE_CALIBRATION, values), "output_dir": output}
-        do("calibration", [*JUDGE_CALIBRATION, *overlays], values, dry_run)
+    with nullcontext() if dry_run else only_writer(output):
+        if only != "judge":
+            settings = {**_of(CALIBRATION, values), **without_judge, "output_dir": first}
+            do("calibration", [*CALIBRATION, *overlays], settings, dry_run)
+            values["ckpt_path"] = str(Path(first) / "model.pt")
+        if only != "refinement":
+            settings = {**_of(JUDGE_CALIBRATION, values), "output_dir": output}
+            do("calibration", [*JUDGE_CALIBRATION, *overlays], settings, dry_run)
 
 
 @click.command(cls=Command, context_settings=CONTEXT)

@@ -14,6 +14,7 @@ from typing import Any
 from bundle.data.case_names import case_names, stem_of
 from bundle.data.images_below import passed_over, volumes_in
 from bundle.errors import InputError
+from bundle.files import check_readable
 from bundle.modalities import MODALITIES
 
 logger = logging.getLogger(__name__)
@@ -66,13 +67,17 @@ def of_contrasts(
         contrasts: which further ones to keep, where an entry has them.
 
     Raises:
-        InputError: when no entry is left.
+        InputError: when no entry is left, or one file is two contrasts.
     """
     chosen: list[dict[str, Any]] = []
     for entry in entries:
         images = images_of(entry)
         image = images.get(modality) or images.get("") or ("" if modality else next(iter(images.values()), ""))
         others = {name: images[name] for name in contrasts if name != modality and name in images}
+        files = [os.path.realpath(path) for path in (image, *others.values())]
+        if len(set(files)) < len(files):
+            twice = next(path for path in others.values() if files.count(os.path.realpath(path)) > 1)
+            raise InputError(f"{where}: {twice} is given as two contrasts of one scan; give each its own image.")
         if image:
             chosen.append({**entry, "image": image, **({"others": others} if others else {})})
     lacking = len(entries) - len(chosen)
@@ -141,6 +146,7 @@ def read_splits(path: str) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise InputError(f"{path}: no such file; give the path of a datalist (JSON).")
+    check_readable(file)
     try:
         splits = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:

@@ -20,6 +20,7 @@ from bundle.data.itk_formats import BEGINNING, itk_format, read_by_itk
 from bundle.data.nifti import PAIR, header_class, open_unpacked, other_half, read_nifti
 from bundle.data.scan import UNORIENTED, Scan, unreadable
 from bundle.errors import InputError
+from bundle.files import check_readable
 
 
 def _check_volume(volume: MetaTensor, path: str | Path, role: str) -> None:
@@ -89,6 +90,7 @@ def read_volume(path: str | Path, role: str = "image", series: str = "") -> Meta
         raise InputError(f"{path}: a link that leads nowhere; fetch the file of the {role} behind it.")
     if not (file.is_file() or file.is_dir()):
         raise InputError(f"{path}: a pipe or a device, and no file; give the file of the {role}.")
+    check_readable(file)
     try:
         scan = _read(file, role, series)
     except InputError:

@@ -48,6 +48,14 @@ def read_state(path: str) -> dict[str, Tensor]:
     return dict(_state(path, (stat.st_mtime_ns, stat.st_size)))
 
 
+def has_judge(path: str) -> bool:
+    """Whether a file with weights has a judge; what is no checkpoint is for the loader to refuse."""
+    try:
+        return any(name.startswith("judge.") for name in read_state(path))
+    except Exception:
+        return True
+
+
 def card_of(path: str) -> dict[str, Any]:
     """The card of a file with weights.
 

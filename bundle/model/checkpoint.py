@@ -12,6 +12,7 @@ from ignite.handlers import Checkpoint
 from monai.handlers import CheckpointLoader
 
 from bundle.errors import InputError
+from bundle.files import check_readable
 from bundle.model.card import CARD, read_card, read_state
 from bundle.model.refinement import IterMaskNet
 
@@ -57,6 +58,7 @@ class ModelLoader(CheckpointLoader):
         self.to_train = to_train
 
     def __call__(self, engine: Engine) -> None:
+        check_readable(self.load_path)
         try:
             state = read_state(self.load_path)
             saved, needed = (
@@ -92,8 +94,9 @@ class ModelLoader(CheckpointLoader):
             self.model.card["note"] = card["note"]
         if self.strict and not judged:
             raise InputError(
-                f"{self.load_path}: the checkpoint has no judge; train one with configs/judge.json, or go without: "
-                "--judge#_disabled_ true (and configs/published.json for a model of the published method)."
+                f"{self.load_path}: the checkpoint has no judge; train one "
+                f"(itermask2 train healthy/ --judge --pretrained {self.load_path}), or lay the published method over, "
+                "which has none (--config published; through MONAI configs/published.json)."
             )
         if self.to_train:
             with torch.no_grad():

@@ -18,7 +18,7 @@ from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.box import box_of
 from bundle.preprocessing.brain_extraction import HOW_TO_INSTALL, can_extract_brains, extract_brain
-from bundle.preprocessing.intensity_checks import check_intensities, intensity_warnings
+from bundle.preprocessing.intensity_checks import check_background, check_intensities, intensity_warnings
 from bundle.preprocessing.plausibility import Limits
 
 # meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
@@ -114,6 +114,8 @@ class BrainMaskd(MapTransform):
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
             floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits) if given is None else 0.0
+            if given is None:
+                check_background(image, floor, path, self.limits, self._signs_of_a_head)
             seen = image > floor
             head = self._signs_of_a_head(image, seen) if given is None else ""
             strip = given is None and (
@@ -206,6 +208,13 @@ class BrainMaskd(MapTransform):
                     f"The image shows no tissue in {100 * dark:.0f} % of the brain mask: it may lie elsewhere than the "
                     "brain; look at its outline."
                 )
+        axis, empty = plausibility.empty_slices(np.asarray(mask[0]) & (np.asarray(image[0]) > float(image.min())))
+        if empty:
+            said.append(
+                f"The image shows nothing in {len(empty)} slices between others (axis {axis + 1}, counted from 0: "
+                f"{', '.join(map(str, empty[:8]))}): lesions are missed there, and broken in two; export the scan "
+                "again."
+            )
         holes = plausibility.hole_share(np.asarray(mask[0]), spacing)
         if holes > limits.hole_share:
             said.append(

@@ -89,7 +89,8 @@ def coil_field(
     shares = block_reduce(weight, factors, np.mean)
     coarse = block_reduce(signal[box] * weight, factors, np.mean) / np.maximum(shares, 1e-3)
     inside = shares > 0.5
-    if not inside.any():
+    if not inside.any() or min(inside.shape) < 2:
+        # a spline of one point has no length
         return np.ones(signal.shape, np.float32)
     mean = coarse[inside].mean()
     # N4 takes the logarithm; where it may not look, any positive value shows the field that it found

@@ -29,6 +29,7 @@ class Limits(NamedTuple):
         saturated: where more of the brain than this share has the highest value, intensities were cut off.
         jump: neighbours in the brain that differ by more than this share of its range are a jump.
         jump_share: where more than this share of them do so, along every axis, values above a limit began at zero.
+        background_share: where more of a volume than this share has its lowest value, that is its background.
         hole_share: where holes in the brain have more than this share of it, something was cut out.
         voxel_mm: shortest and longest edge of a voxel; beyond is said.
         fill: a constant around the brain that is negative and weighs between these shares of the brain's 90th
@@ -65,6 +66,7 @@ class Limits(NamedTuple):
     saturated: float
     jump: float
     jump_share: float
+    background_share: float
     hole_share: float
     voxel_mm: Sequence[float]
     fill: Sequence[float]
@@ -212,6 +214,21 @@ def jump_share(image: np.ndarray, brain: np.ndarray, limits: Limits) -> float:
     values = _some_of(image[brain])
     jump = limits.jump * float(np.percentile(values, 99.9) - values.min())
     return _share_of_neighbours(image, brain, limits.jump_share, lambda difference: np.abs(difference) > jump)
+
+
+def empty_slices(shown: np.ndarray) -> tuple[int, list[int]]:
+    """Slices without anything between others: the axis with most of them, and their numbers.
+
+    Args:
+        shown: bool, three axes; where something is seen.
+    """
+    empty = []
+    for axis in range(3):
+        seen = shown.any(axis=tuple({0, 1, 2} - {axis}))
+        first, last = np.flatnonzero(seen)[[0, -1]] if seen.any() else (0, 0)
+        empty.append([int(number) for number in np.flatnonzero(~seen) if first < number < last])
+    axis = max(range(3), key=lambda axis: len(empty[axis]))
+    return axis, empty[axis]
 
 
 def hole_share(brain: np.ndarray, spacing: Sequence[float]) -> float:

@@ -62,11 +62,13 @@ class RunReport:
     Args:
         run_folder: of the run.
         model: the model that is used.
+        announce: whether to print where the report is.
     """
 
-    def __init__(self, run_folder: RunFolder, model: IterMaskNet) -> None:
+    def __init__(self, run_folder: RunFolder, model: IterMaskNet, announce: bool) -> None:
         self.run_folder = run_folder
         self.model = model
+        self.announce = announce
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self.add_case)
@@ -117,6 +119,8 @@ class RunReport:
             run_folder.describe()
         except OSError as error:
             run_folder.cannot_report(error)
+            return
+        if not self.announce:
             return
         print(f"\nReport: {(run_folder.file(REPORT)).resolve()}")
         if (run_folder.file(ERRORS)).exists():

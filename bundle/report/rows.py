@@ -58,7 +58,12 @@ def rows_of_run(run_folder: RunFolder, failures: Iterable[Failure], earlier: Ite
         if name in sentences:
             rows.append({**row, "status": FAILED, "failure": sentences[name]})
         elif run_folder.has_result(name):
-            rows.append({**row, "status": DONE, **_of_statistics(run_folder.case(name).statistics())})
+            file = run_folder.case(name).file("statistics")
+            try:
+                rows.append({**row, "status": DONE, **_of_statistics(run_folder.case(name).statistics())})
+            except (KeyError, TypeError):
+                sentence = f"{file}: it was changed, and lacks figures; delete it, and give the same command again."
+                rows.append({**row, "status": FAILED, "failure": sentence})
         else:
             rows.append({**row, "status": MISSING})
     for case in earlier:

@@ -8,6 +8,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def start(
             timeout_graceful_shutdown=1,
         )
         try:
-            uvicorn.Server(settings).run([listener])
+            # the way to stop it
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(settings).run([listener])
         finally:
             session.states.close()

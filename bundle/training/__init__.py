@@ -3,13 +3,14 @@
 
 from bundle.training.batches import Appearance, PrepareJudgedBatch, PrepareMaskedBatch
 from bundle.training.calibration import ErrorHistogram, LesionThreshold, StoreThreshold, ThresholdMetric
-from bundle.training.handlers import SeedEpoch, TrainingState, ValidationToTheEnd
+from bundle.training.handlers import FiniteWeights, SeedEpoch, TrainingState, ValidationToTheEnd
 from bundle.training.metrics import MaskedErrorMetric, ReconstructionSSIMMetric
 from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPair
 
 __all__ = [
     "Appearance",
     "ErrorHistogram",
+    "FiniteWeights",
     "LesionThreshold",
     "MaskedErrorMetric",
     "PrepareJudgedBatch",

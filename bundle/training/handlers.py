@@ -40,6 +40,30 @@ class SeedEpoch:
         set_rnd(engine.data_loader.dataset, seed=seed % 2**32)  # type: ignore[attr-defined]  # MONAI's engines have it
 
 
+class FiniteWeights:
+    """End a training whose weights are no longer finite, before such weights are validated or saved.
+
+    Args:
+        model: that is trained.
+
+    Raises:
+        InputError: at the end of the epoch in which it happened.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if not all(bool(weights.isfinite().all()) for weights in self.model.parameters()):
+            raise InputError(
+                f"Epoch {engine.state.epoch}: the weights became NaN or infinite, so the training has gone wrong and "
+                "ends here; what earlier epochs saved stays. Give a lower --learning_rate, and another --output_dir."
+            )
+
+
 class ValidationToTheEnd(ValidationHandler):
     """MONAI's ``ValidationHandler`` by epochs, which also validates after the last one, whatever the interval.
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def test_what_is_finished_is_not_computed_again(tmp_path):
     scan(tmp_path, "b", "other voxels")
     assert done_by(run_folder(tmp_path), entries) == ["b"], "the scan was changed"
     assert done_by(run_folder(tmp_path, settings={"radius": 3}), entries) == ["a", "b"], "the settings were changed"
+    (tmp_path / "out" / "a" / "a_report.html").write_text("")
+    assert done_by(run_folder(tmp_path, settings={"radius": 3}), entries) == ["a"], "a full disk left an empty file"
     (tmp_path / "out" / "a" / "a_report.html").unlink()
     assert done_by(run_folder(tmp_path, settings={"radius": 3}), entries) == ["a"], "it had no pictures yet"
     other = tmp_path / "other.pt"
@@ -188,6 +191,10 @@ def test_a_run_knows_the_cases_of_earlier_ones_in_its_folder(tmp_path):
     shard = run_folder(tmp_path, shard="1/2")
     done_by(shard, [scan(tmp_path, "c")])
     assert shard.earlier_cases() == []
+    # the same scan under another name: what else was given made it so
+    run = run_folder(tmp_path)
+    done_by(run, [{**scan(tmp_path, "a"), "case": "folder_a"}])
+    assert [case.name for case in run.earlier_cases()] == ["b", "c"]
 
 
 def test_results_stay_where_only_their_pictures_fail(tmp_path):
@@ -286,6 +293,10 @@ def test_statistics_that_are_damaged_are_made_again(tmp_path):
     statistics.write_text(statistics.read_text()[:20])
     run = run_folder(tmp_path)
     assert done_by(run, [entry]) == ["a"] and not run.failures
+    for odd in (None, {}):
+        statistics.write_text(json.dumps({"image": None, "made_from": odd}))
+        assert done_by(run_folder(tmp_path), [entry]) == [f"{tmp_path.name}_a"]
+        shutil.rmtree(tmp_path / "out" / f"{tmp_path.name}_a")
     # what no run has written stays
     statistics.write_text("[]")
     assert done_by(run_folder(tmp_path), [entry]) == [f"{tmp_path.name}_a"] and statistics.read_text() == "[]"

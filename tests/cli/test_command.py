@@ -8,12 +8,14 @@ import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pkgutil import resolve_name
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from monai.handlers import StatsHandler
 
@@ -25,6 +27,7 @@ from bundle.cli.main import COMMANDS, main
 from bundle.cli.notices import silence_notices
 from bundle.cli.options import OPTIONS
 from bundle.errors import InputError
+from bundle.files import only_writer
 from tests.flows import SMALL
 from tests.heads import write_head
 
@@ -171,15 +174,16 @@ def test_a_dry_run_prints_the_equal_command(tmp_path, monkeypatch, capsys):
     }
 
 
-def test_every_run_of_the_command_is_a_run_of_monai(cohort, trained, monkeypatch, capsys):
+def test_every_run_of_the_command_is_a_run_of_monai(cohort, trained, judged, monkeypatch, capsys):
     """Each dry run names a run that exists, with options that its configs have."""
-    folder, model = str(cohort), str(trained / "model.pt")
+    folder, model, with_judge = str(cohort), str(trained / "model.pt"), str(judged / "model.pt")
     calls = (
         ["segment", folder, "--config", "published"],
         ["train", folder, "--epochs", "3"],
         ["train", folder, "--judge", "--pretrained", model, "--judged_iterations", "1"],
-        ["calibrate", folder, "--ckpt_path", model, "--lesion_percentile", "98"],
-        ["calibrate", "--datalist", f"{folder}/datalist.json", "--ckpt_path", model, "--only", "judge"],
+        ["calibrate", folder, "--ckpt_path", model],
+        ["calibrate", folder, "--ckpt_path", with_judge, "--lesion_percentile", "98"],
+        ["calibrate", "--datalist", f"{folder}/datalist.json", "--ckpt_path", with_judge, "--only", "judge"],
         ["evaluate", f"{folder}/datalist.json", "--split", "validation"],
     )
     for call in calls:
@@ -229,6 +233,14 @@ def test_python_gives_mask_score_and_statistics(trained, tmp_path, without_judge
         millilitres = np.asarray(result.mask.dataobj).sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000
         assert result.statistics["lesion_ml"] == pytest.approx(millilitres, rel=1e-3)
     assert "Report" not in capsys.readouterr().out
+    # calls at the same time left the output of the program to nobody
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda scan: bundle.segment(scan, **settings), (head, image)))
+    print("still heard")
+    assert capsys.readouterr().out == "still heard\n" and len(both) == 2
+    brain = np.asarray(image.dataobj) > 0
+    masked = bundle.segment(image, brain_mask=brain, **settings)
+    assert "brain_mask" in masked.statistics and masked.mask.shape == image.shape
     again = bundle.segment(head, **{**settings, "config": without_judge})
     assert np.array_equal(again.mask.dataobj, results[0].mask.dataobj)
     with pytest.raises(bundle.errors.InputError, match="give its 4 x 4 affine"):
@@ -283,11 +295,52 @@ def test_segment_in_python_has_no_settings_of_many_scans(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("scan", "said"),
-    [("", "path of the scan is empty"), (np.ones((4, 4, 4), complex), "complex128"), (np.array(["a"]), "give real")],
+    [
+        ("", "path of the scan is empty"),
+        (np.ones((4, 4, 4), complex), "complex128"),
+        (np.array(["a"]), "give real"),
+        ({}, "No scan was given"),
+        (5, "The scan is 5; give a path"),
+        (["flair.nii.gz"], r"The scan is \['flair.nii.gz'\]; give a path"),
+    ],
 )
 def test_what_is_no_scan_is_said_in_python(scan, said):
     with pytest.raises(InputError, match=said):
         bundle.segment(scan, affine=np.eye(4))
+
+
+@pytest.mark.parametrize("affine", [np.full((4, 4), np.nan), np.zeros((4, 4))])
+def test_an_affine_that_leads_nowhere_is_said_in_python(affine):
+    with pytest.raises(InputError, match="no way from voxels to millimetres"):
+        bundle.segment(np.ones((4, 4, 4)), affine=affine)
+
+
+def test_a_contrast_is_one_image_and_no_other_one(tmp_path, capsys):
+    images = [write_head(tmp_path / "scans", name, 0)["image"] for name in ("a", "b")]
+    assert main(["segment", "--flair", str(tmp_path / "scans"), "-o", str(tmp_path / "out")]) == 1
+    assert "a folder of images (a_flair.nii.gz, b_flair.nii.gz); give the flair image" in capsys.readouterr().err
+    assert main(["segment", "--flair", images[0], "--t1", images[0], "-o", str(tmp_path / "out")]) == 1
+    assert "is given as two contrasts of one scan" in capsys.readouterr().err
+
+
+def test_what_must_not_be_read_is_said(tmp_path, capsys, monkeypatch):
+    image = write_head(tmp_path, "a", 0)["image"]
+    (tmp_path / "list.json").write_text("{}")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path).startswith(str(tmp_path / "out")))
+    for words in (
+        [image],
+        ["--datalist", str(tmp_path / "list.json")],
+        [image, "--config", str(tmp_path / "list.json")],
+    ):
+        assert main(["segment", *words, "-o", str(tmp_path / "out")]) == 1
+        assert "cannot be read (permission denied); ask for the permission" in capsys.readouterr().err
+
+
+def test_two_runs_that_write_one_file_are_held_apart(tmp_path, capsys):
+    with only_writer(tmp_path / "people"):
+        assert main(["phantom", str(tmp_path / "people"), "--training", "1"]) == 1
+    assert f"{tmp_path / 'people'}: another run is writing there" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fault_of_an_engine_is_left_to_the_end_of_the_run():
@@ -307,3 +360,13 @@ def test_a_fault_of_an_engine_is_left_to_the_end_of_the_run():
     logger.info("epoch 1")
     logger.removeHandler(listener)
     assert said == ["epoch 1"]
+
+
+def test_weights_without_a_judge_are_calibrated_without_one(cohort, trained, tmp_path, capsys):
+    call = ["calibrate", "--datalist", str(cohort / "datalist.json"), "--ckpt_path", str(trained / "model.pt")]
+    assert main([*call, *SMALL_OPTIONS, "-o", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    assert "no judge: the threshold of the refinement alone" in capsys.readouterr().err
+    state = torch.load(tmp_path / "out" / "model.pt", weights_only=True)
+    assert state["threshold"].isfinite() and not any(name.startswith("judge.") for name in state)
+    assert main([*call, "--only", "judge", "-o", str(tmp_path / "out")]) == 1
+    assert "these weights have no judge; leave --only judge out" in capsys.readouterr().err

@@ -177,6 +177,21 @@ def test_noise_and_a_flat_brain_are_said(tmp_path):
     assert "noise" not in warnings_of(spike, tmp_path)
 
 
+@pytest.mark.parametrize("constant", [10, 60, 1000])
+def test_a_constant_that_was_added_is_refused_and_not_taken_for_a_head(constant, tmp_path):
+    text = said(tmp_path, image=SCAN + constant)
+    assert f"is {constant} and not 0: a constant was added" in text
+
+
+@pytest.mark.parametrize(("axis", "number"), [(2, 6), (0, 40)])
+def test_slices_that_show_nothing_are_said(axis, number, tmp_path):
+    image = SCAN.copy()
+    np.moveaxis(image, axis, 0)[number] = 0
+    warnings = load(tmp_path, image)["warnings"]
+    assert f"nothing in 1 slices between others (axis {axis + 1}, counted from 0: {number})" in warnings
+    assert "between others" not in load(tmp_path)["warnings"]
+
+
 def test_a_zero_that_was_shifted_is_said(tmp_path):
     scan = np.where(BRAIN, SCAN, 0).astype(np.float32)
     standardised = (scan - scan.mean()) / scan.std()

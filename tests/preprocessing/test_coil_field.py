@@ -40,6 +40,14 @@ def test_where_it_may_not_look_it_sees_nothing():
     assert (coil_field(signal, brain, np.zeros_like(brain), (2.0, 2.0, 4.0), **SETTINGS) == 1).all()
 
 
+def test_a_brain_in_one_slice_has_no_field():
+    """ITK ended with an exception of its own."""
+    signal, brain, _ = ball_in_a_field()
+    one = np.zeros_like(brain)
+    one[..., 8] = brain[..., 8]
+    assert (coil_field(signal * one, one, one, (2.0, 2.0, 4.0), **SETTINGS) == 1).all()
+
+
 def test_the_field_is_the_same_to_the_bit_by_however_many_threads():
     """Filters within N4 take the number of threads of the computer, and add up in another order."""
     from itk.ITKCommonBasePython import itkMultiThreaderBase

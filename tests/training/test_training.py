@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.engines import Evaluator
@@ -11,7 +11,7 @@ from bundle.errors import InputError
 from bundle.model.frequency import high_frequency
 from bundle.model.refinement import IterMaskNet
 from bundle.training.batches import Appearance, PrepareMaskedBatch
-from bundle.training.handlers import SeedEpoch, TrainingState, ValidationToTheEnd
+from bundle.training.handlers import FiniteWeights, SeedEpoch, TrainingState, ValidationToTheEnd
 from bundle.training.reconstruction import ReconstructionLoss, ReconstructionPair
 from tests.flows import REFINEMENT
 from tests.limits import of_training
@@ -165,6 +165,19 @@ def test_a_second_training_into_the_folder_is_refused(tmp_path):
         TrainingState(str(tmp_path / "state.pt"), {}).hold()
     first.held.close()
     TrainingState(str(tmp_path / "state.pt"), {}).hold()
+
+
+def test_a_training_that_diverges_ends_before_anything_is_saved():
+    model, engine = torch.nn.Linear(2, 2), Engine(lambda engine, batch: None)
+    seen = []
+    FiniteWeights(model).attach(engine)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append(1))
+    engine.run([0])
+    with torch.no_grad():
+        model.weight[0, 0] = torch.inf
+    with pytest.raises(InputError, match=r"^Epoch 1: the weights became NaN .* Give a lower --learning_rate"):
+        engine.run([0])
+    assert seen == [1]
 
 
 def test_more_epochs_stretch_the_schedule():
