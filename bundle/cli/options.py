@@ -121,7 +121,7 @@ OPTIONS = {
     "lowest_mean": Option(Number(0), "a lesion stays when it scores this on average"),
     "sure_peak": Option(Number(0), "a lesion in haze stays when it somewhere scores this"),
     "peak_ml": Option(Number(above=0), "millilitres of a lesion up to which it must; less is asked of larger ones"),
-    "slice_sigma": Option(Number(0), "millimetres over which the score is smoothed across slices"),
+    "slice_sigma": Option(Number(0, 100), "millimetres over which the score is smoothed across slices"),
     "crop_multiple": Option(Optional(Whole(1)), "images are cut to the brain, to a multiple of so many pixels"),
     "field_of_view": Option(Number(above=0), "millimetres along the side of a slice"),
     "image_size": Option(Whole(1), "pixels along the side of a slice"),

@@ -14,6 +14,9 @@ from itertools import count
 # endings of what is taken for an image in a folder
 IMAGES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr")
 
+# of these the ones whose voxels may lie in another file
+HEADERS = (".mhd", ".nhdr", ".hdr")
+
 # and of the other file of a pair, which is given alone
 HALVES = (".img.gz", ".img")
 

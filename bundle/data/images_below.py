@@ -7,9 +7,10 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bundle.data.case_names import IMAGES, stem_of
+from bundle.data.case_names import HEADERS, IMAGES, stem_of
 from bundle.data.dicom_series import read_slice
 from bundle.data.folders import files_below, matches
+from bundle.data.scan_files import files_of
 
 # last words of the names of files that lie beside images and are none
 LABELS = ("seg", "mask", "label", "labels", "dseg", "lesion", "lesions", "roi")
@@ -52,10 +53,12 @@ def listed(names: Sequence[str]) -> str:
 
 def passed_over(folder: Path, taken: Collection[str]) -> list[str]:
     """Sentences that count and list the files below a folder that a run does not take, by reason."""
+    # the voxels of a header that was taken lie in a file beside it
+    beside = {str(file) for path in taken if path.lower().endswith(HEADERS) for _, file in files_of(path)}
     reasons: dict[str, list[str]] = {}
     for name in files_below(folder):
         path = folder / name
-        if str(path) in taken:
+        if str(path) in taken or str(path) in beside:
             continue
         if not name.lower().endswith(IMAGES):
             reason = "no images by their names"

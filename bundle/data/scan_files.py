@@ -14,7 +14,7 @@ from bundle.errors import InputError
 from bundle.files import sha256
 
 
-def _files_of(path: str | Path) -> list[tuple[str, Path]]:
+def files_of(path: str | Path) -> list[tuple[str, Path]]:
     """The files that hold a scan, each with its name as seen from the folder that is given, or that a file lies in: all
     below a folder, both of a pair, or the one; none where there is nothing.
 
@@ -44,7 +44,7 @@ def scan_sha256(path: str | Path) -> str:
         OSError: when one cannot be read.
         InputError: when a folder cannot be read.
     """
-    files = _files_of(path)
+    files = files_of(path)
     if len(files) < 2 and not Path(path).is_dir():
         return sha256(path)
     parts = [f"{name} {sha256(file)}" for name, file in files]
@@ -58,5 +58,5 @@ def stamps(*paths: str | Path) -> list[tuple[str, int, int]]:
     Raises:
         InputError: when a folder cannot be read.
     """
-    files = (file for path in paths if str(path) for file in _files_of(path))
+    files = (file for path in paths if str(path) for file in files_of(path))
     return [(name, (stat := file.stat()).st_size, stat.st_mtime_ns) for name, file in files]

@@ -173,6 +173,8 @@ class InferenceData:
                 f"{self.brain_mask}: one brain mask was given for {len(scans)} images; "
                 'give a --brain_mask_pattern, or list each image with its "brain_mask" in a datalist.'
             )
+        if self.series and (no_dicom := [path for path in scans if path.lower().endswith(IMAGES)]):
+            raise InputError(f"--series {self.series}: {no_dicom[0]} is no DICOM series; leave it out.")
         entries = [{**_described(path, pattern, folder, derived), **also} for path, folder in scans.items()]
         faults = [entry["fault"] for entry in entries if "fault" in entry]
         if faults and len(faults) == len(entries):

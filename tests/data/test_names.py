@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bundle.cases import RunFolder
 from bundle.cases.case import FILES
 from bundle.data.case_names import LONGEST_NAME, case_names
 from bundle.data.scans import inference_data
+from bundle.errors import InputError
+from tests.heads import save
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -130,3 +134,15 @@ def test_a_brain_mask_that_is_used_was_not_passed_over(tmp_path):
     (entry,) = data
     assert entry["brain_mask"] == mask and data.passed_over == []
     assert nib.load(mask).shape == image.shape
+
+
+def test_the_voxels_beside_a_header_were_not_passed_over(tmp_path):
+    nib.save(nib.Nifti1Pair(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / "x.img")
+    data = inference_data(image=str(tmp_path))
+    assert [Path(entry["image"]).name for entry in data] == ["x.hdr"] and data.passed_over == []
+
+
+def test_a_file_has_no_series(tmp_path):
+    save(np.ones((4, 4, 4), np.float32), tmp_path / "x.nii.gz")
+    with pytest.raises(InputError, match=r"^--series 5: .*x\.nii\.gz is no DICOM series; leave it out"):
+        list(inference_data(image=str(tmp_path / "x.nii.gz"), series="5"))
