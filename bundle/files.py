@@ -163,13 +163,13 @@ def only_user(path: Path, shared: bool = False, named: Path | None = None) -> It
 
 @contextmanager
 def only_writer(target: str | Path) -> Iterator[None]:
-    """Hold a file or folder that is going to be written, by a lock beside it, which goes again.
+    """Hold a file or folder that is going to be written, by a lock in the folder, or beside it, which goes again.
 
     Raises:
         InputError: when another process holds it, or no file can be written there.
     """
     target = Path(target).absolute()
-    there = next(folder for folder in target.parents if folder.is_dir())
+    there = next(folder for folder in (target, *target.parents) if folder.is_dir())
     lock = there / f".{target.name}.lock"
     try:
         lock.touch()

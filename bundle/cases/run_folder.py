@@ -312,9 +312,9 @@ class RunFolder:
         if self.shard:
             return []
         ours = {self.case(name).path for name in self.entries}
-        scans = [_scan(entry) for entry in self.entries.values()]
+        scans = {tuple(_scan(entry)) for entry in self.entries.values()}
         others = (case for case in finished_cases(self.path) if case.path not in ours)
-        return [case for case in others if _made_from(case).get("scan") not in scans]
+        return [case for case in others if tuple(_made_from(case).get("scan") or ()) not in scans]
 
     def _as_now(self, made_from: Mapping[str, Any], case: str) -> bool:
         now = self.made_from(case)
