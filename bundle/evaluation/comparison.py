@@ -103,7 +103,6 @@ def method_row(
     ]
     columns = {name: [score[name] for score in scores] for name in scores[0]}
     low, high = bootstrap_interval(columns["dice"], choice.interval_repeats, choice.interval_seed)
-    of_a_network = "IterMask2" in method.name
     return {
         "method": method.name,
         "threshold from": source,
@@ -120,8 +119,8 @@ def method_row(
         "lesions found": ratio(sum(columns["lesions_found"]), sum(columns["lesions"])),
         "components right": ratio(sum(columns["components_right"]), sum(columns["components"])),
         "false positives on lesion-free slices": float(np.mean(columns["false_positive_share"])),
-        "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if of_a_network else None,
-        "seconds": float(np.mean([case.seconds for case in cases])) if of_a_network else None,
+        "healthy SSIM": float(np.mean([case.healthy_ssim for case in cases])) if method.painted else None,
+        "seconds": float(np.mean([case.seconds for case in cases])) if method.painted else None,
         "dice": columns["dice"],
     }
 

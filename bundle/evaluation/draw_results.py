@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.evaluation.cases import read_cases
-from bundle.evaluation.figures import agreement, calibration_curve, examples, training_curves
+from bundle.evaluation.figures import agreement_figure, calibration_curve, examples, training_curves
 from bundle.evaluation.tables import read_scores
 from bundle.files import write_whole
 from bundle.report.pictures import encoded, figure_png
@@ -39,7 +39,7 @@ def draw_results(
     """
     folder = Path(output)
     figures = {
-        "agreement": agreement(read_scores(Path(evaluation))),
+        "agreement": agreement_figure(read_scores(Path(evaluation))),
         "calibration": calibration_curve(read_cases(validation), percentile, margin),
         curves: training_curves([Path(training) for training in trainings]),
     }

@@ -94,7 +94,7 @@ def calibration_curve(cases: Sequence[Case], chosen: float, margin: int) -> Figu
     return figure
 
 
-def agreement(scores: pd.DataFrame) -> Figure:
+def agreement_figure(scores: pd.DataFrame) -> Figure:
     """Dice against lesion size, and the difference of the volumes against their mean (Bland and Altman 1986).
 
     Args:

@@ -29,11 +29,13 @@ class Method(NamedTuple):
         name: in the table.
         values: from a case to a map that is thresholded; or to a bool mask, which is taken as it is.
         clean: what is done to each mask.
+        painted: whether it has a reconstruction, whose likeness to the scan and time the table tells.
     """
 
     name: str
     values: Callable[[Case], np.ndarray]
     clean: Callable[[np.ndarray], np.ndarray] | None = None
+    painted: bool = False
 
     def mask(self, values: np.ndarray, threshold: float | None, case: Case) -> np.ndarray:
         """The brain above a threshold (without one ``values`` are the mask), cleaned as the method asks for."""
@@ -115,18 +117,18 @@ def plain_methods(smallest_share: float, smoothing: float, sharpest: Mapping[str
 
 
 REFINED = (
-    Method("IterMask2: initial network, one-shot error", lambda case: case.initial_error),
-    Method("IterMask2: final mask of the refinement", lambda case: case.refined),
-    Method("IterMask2: last error map", lambda case: case.error),
+    Method("IterMask2: initial network, one-shot error", lambda case: case.initial_error, painted=True),
+    Method("IterMask2: final mask of the refinement", lambda case: case.refined, painted=True),
+    Method("IterMask2: last error map", lambda case: case.error, painted=True),
 )
 
 
 def judged_methods(smallest_share: float) -> list[Method]:
     """The masks of a model with a judge; ``smallest_share`` as in :py:func:`plain_methods`."""
+    clean = partial(cleaned, smallest_share=smallest_share)
+    largest = "IterMask2, judged: largest component of the mask as delivered"
     return [
-        Method("IterMask2, judged: mask as delivered", lambda case: case.mask),
-        Method("IterMask2, judged: score, cleaned", judged_score, partial(cleaned, smallest_share=smallest_share)),
-        Method(
-            "IterMask2, judged: largest component of the mask as delivered", lambda case: case.mask, largest_component
-        ),
+        Method("IterMask2, judged: mask as delivered", lambda case: case.mask, painted=True),
+        Method("IterMask2, judged: score, cleaned", judged_score, clean, painted=True),
+        Method(largest, lambda case: case.mask, largest_component, painted=True),
     ]

@@ -3,9 +3,9 @@
 
 from bundle.preprocessing.brain_extraction import can_extract_brains
 from bundle.preprocessing.brain_mask import BrainMaskd
+from bundle.preprocessing.contrast_check import ContrastCheckd
 from bundle.preprocessing.intensities import BACKGROUND, ClearBackgroundd, NormalizeBrainIntensityd
 from bundle.preprocessing.lesion_free_slices import LesionFreeSlicesd
-from bundle.preprocessing.modality import ContrastCheckd
 from bundle.preprocessing.other_contrasts import OtherContrastsd
 from bundle.preprocessing.placing import FieldOfViewd
 

@@ -12,9 +12,9 @@ from monai.transforms import MapTransform
 
 from bundle.data.volumes import on_grid_of, read_volume
 from bundle.errors import InputError
+from bundle.preprocessing.contrast_check import ContrastCheckd
 from bundle.preprocessing.intensities import BACKGROUND
 from bundle.preprocessing.intensity_checks import check_intensities, intensity_warnings
-from bundle.preprocessing.modality import ContrastCheckd
 from bundle.preprocessing.plausibility import Limits
 
 # what every reader of a mask from several contrasts has to know

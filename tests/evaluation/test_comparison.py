@@ -28,7 +28,7 @@ def test_a_scoregets_the_threshold_that_its_source_chooses():
 
 
 def test_a_mask_is_taken_as_it_is():
-    (row,) = compare([case(0)], [case(1)], [Method("IterMask2, final mask", lambda c: c.mask)], CHOICE)
+    (row,) = compare([case(0)], [case(1)], [Method("IterMask2, final mask", lambda c: c.mask, painted=True)], CHOICE)
     assert row["threshold from"] == "no labels" and row["threshold"] is None and row["AUPRC"] is None
     assert row["Dice mean"] == pytest.approx(2 * 107 / (108 + 108))
     assert row["sensitivity"] == pytest.approx(107 / 108) and row["precision"] == pytest.approx(107 / 108)

@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from bundle.preprocessing.brain_mask import SKULL_ON
-from bundle.preprocessing.modality import Appearance, ContrastCheckd, appearance, looks_like
+from bundle.preprocessing.contrast_check import Brightness, ContrastCheckd, brightness, looks_like
 
 LIMITS = json.loads((Path(__file__).resolve().parents[2] / "configs" / "inference.json").read_text())["contrast_check"]
 
@@ -45,13 +45,13 @@ def checked(name: str, modality: str, skull_on: int = 0, spacing: float = 2.0) -
 
 @pytest.mark.parametrize("name", SCANS)
 def test_each_contrast_looks_like_itself(name):
-    seen = appearance(SCANS[name], BRAIN, [2.0, 2.0, 2.0], LIMITS)
+    seen = brightness(SCANS[name], BRAIN, [2.0, 2.0, 2.0], LIMITS)
     assert looks_like(seen, LIMITS) == name
 
 
 def test_depth_and_rim_are_what_they_say():
     image = np.where(BRAIN, 100 + DEPTH, 0)
-    seen = appearance(image, BRAIN, [2.0, 2.0, 2.0], LIMITS)
+    seen = brightness(image, BRAIN, [2.0, 2.0, 2.0], LIMITS)
     low, median, high = np.percentile(image[BRAIN], [25, 50, 75])
     rim = image[(DEPTH > 2) & (DEPTH <= 5)]
     assert seen.depth > 0.99
@@ -61,15 +61,15 @@ def test_depth_and_rim_are_what_they_say():
 def test_finer_voxels_give_the_same():
     fine = [np.kron(array, np.ones((2, 2, 2))) for array in (SCANS["t1"], BRAIN)]
     coarse, seen = (
-        appearance(SCANS["t1"], BRAIN, [2, 2, 2], LIMITS),
-        appearance(fine[0], fine[1] > 0, [1, 1, 1], LIMITS),
+        brightness(SCANS["t1"], BRAIN, [2, 2, 2], LIMITS),
+        brightness(fine[0], fine[1] > 0, [1, 1, 1], LIMITS),
     )
     assert np.allclose(coarse, seen, atol=0.03)
 
 
 def test_what_is_not_clear_is_left_open():
-    assert looks_like(Appearance(depth=0.1, rim=1.0), LIMITS) == ""
-    assert appearance(np.where(BRAIN, 5.0, 0.0), BRAIN, [2.0, 2.0, 2.0], LIMITS) is None
+    assert looks_like(Brightness(depth=0.1, rim=1.0), LIMITS) == ""
+    assert brightness(np.where(BRAIN, 5.0, 0.0), BRAIN, [2.0, 2.0, 2.0], LIMITS) is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ _MOST = 15_000
 _FEWEST = 100
 
 
-class Appearance(NamedTuple):
+class Brightness(NamedTuple):
     """Where a brain is bright.
 
     Attributes:
@@ -48,9 +48,9 @@ class Appearance(NamedTuple):
     rim: float
 
 
-def appearance(
+def brightness(
     image: np.ndarray, brain: np.ndarray, spacing: Sequence[float], limits: Mapping[str, Any]
-) -> Appearance | None:
+) -> Brightness | None:
     """Where a brain is bright; None where too little of it is seen.
 
     Args:
@@ -79,10 +79,10 @@ def appearance(
         return None
     some = np.flatnonzero(tissue)[:: max(1, int(tissue.sum()) // _MOST)]
     correlation = float(spearmanr(relative.ravel()[some], depth.ravel()[some]).statistic)
-    return Appearance(correlation, float(np.percentile(relative[rim], 90)))
+    return Brightness(correlation, float(np.percentile(relative[rim], 90)))
 
 
-def looks_like(seen: Appearance, limits: Mapping[str, Any]) -> str:
+def looks_like(seen: Brightness, limits: Mapping[str, Any]) -> str:
     """ "flair", "t1" or "t2"; empty where it is not clear.
 
     Args:
@@ -105,7 +105,7 @@ class ContrastCheckd(MapTransform):
     Args:
         keys: of the image, 1 x X x Y x Z, before its intensities are changed.
         modality: that the run is for.
-        limits: see :py:func:`appearance` and :py:func:`looks_like`.
+        limits: see :py:func:`brightness` and :py:func:`looks_like`.
         mask_key: of the brain mask; where the skull seems to be on, nothing is said.
 
     The data gain a sentence in ``warnings`` where there is something to say.
@@ -127,7 +127,7 @@ class ContrastCheckd(MapTransform):
             return d
         for key in self.key_iterator(d):
             spacing = [float(mm) for mm in affine_to_spacing(d[key].affine)]
-            seen = appearance(np.asarray(d[key][0]), np.asarray(mask[0]) > 0, spacing, self.limits)
+            seen = brightness(np.asarray(d[key][0]), np.asarray(mask[0]) > 0, spacing, self.limits)
             found = looks_like(seen, self.limits) if seen is not None else ""
             if found and found not in expected:
                 name, reason, remedy = WORDS[found]
