@@ -11,10 +11,15 @@ import numpy as np
 from bundle.cases.case import CaseFolder
 from bundle.errors import InputError
 from bundle.evaluation.tables import read_scores
+from bundle.postprocessing.cleaning import around
+
+# voxels around the brain, so many that no filter of a plain map sees the end of the box
+MARGIN = 8
 
 
 class Case(NamedTuple):
-    """A case of an evaluation in the scan's own grid, axes towards left, posterior, superior.
+    """A case of an evaluation in the scan's own grid, axes towards left, posterior, superior: the box around what is
+    brain, lesion or marked, and ``MARGIN`` voxels more.
 
     Attributes:
         name: of the case.
@@ -65,17 +70,20 @@ def read_cases(folder: str) -> list[Case]:
                 f"{case.file('statistics')}: not of an evaluation, it names no label; run the evaluation anew."
             )
         image = np.asarray(case.scan()[0])
+        brain, mask = case.brain(image, case.found_brain()), case.volume("mask") > 0
+        box = around(brain | label | mask, MARGIN)
+        # copies, so that the whole volumes are let go
         cases.append(
             Case(
                 name=case.name,
-                image=image,
-                brain=case.brain(image, case.found_brain()),
-                label=label,
-                mask=case.volume("mask") > 0,
-                error=case.volume("error"),
-                initial_error=case.volume("initial_error"),
-                refined=case.volume("hidden") > 0,
-                score=case.volume("score") if case.has("score") else None,
+                image=image[box].copy(),
+                brain=brain[box].copy(),
+                label=label[box].copy(),
+                mask=mask[box].copy(),
+                error=case.volume("error")[box].copy(),
+                initial_error=case.volume("initial_error")[box].copy(),
+                refined=case.volume("hidden")[box] > 0,
+                score=case.volume("score")[box].copy() if case.has("score") else None,
                 healthy_ssim=row["healthy_ssim"],
                 seconds=row["seconds"],
                 disease=row.get("disease", ""),
