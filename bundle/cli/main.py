@@ -63,7 +63,7 @@ class Subcommands(click.Group):
 @click.group(cls=Subcommands, context_settings=CONTEXT)
 @click.version_option(__version__)
 def itermask2() -> None:
-    """Find brain lesions in MRI, with a model that has learnt without any lesion label.
+    """Find brain lesions in MRI, with a model that no expert's lesion mask has taught.
 
     Research use only; not a medical device.
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The IterMask2-bundle authors. Licensed under the Apache License, Version 2.0.
-"""IterMask2, as it is installed: brain lesions in MRI, found by a model that has learnt without any lesion label.
+"""IterMask2, as it is installed: brain lesions in MRI, found by a model that no expert's lesion mask has taught.
 
 In a wheel this file is ``itermask2/__init__.py``. The folder around it is a MONAI bundle, whose root has to be on
 Python's path so that its configs find the modules that they name.
