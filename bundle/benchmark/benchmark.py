@@ -142,7 +142,9 @@ class Benchmark:
         self.evaluator.run()
         whole = watch.read()
         self.run_folder.check()
-        stations = self.run_folder.case(self.entry["case"]).statistics()["stations"]
+        # another name where the folder holds another scan of that name
+        (case,) = self.run_folder.entries
+        stations = self.run_folder.case(case).statistics()["stations"]
         rows = pd.DataFrame.from_dict(stations, orient="index")
         rows.loc["weights, saving, pictures, report"] = pd.Series(whole) - rows.sum()
         rows.loc["in all"] = pd.Series(whole)

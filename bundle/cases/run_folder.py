@@ -289,18 +289,14 @@ class RunFolder:
             self._files_of_cases[case] = _hashes(entry)
         return {"scan": _scan(entry), "files": self._files_of_cases[case], "run": self.made_by}
 
-    def _made_from_before(self, case: str) -> dict[str, Any]:
-        """:py:meth:`made_from` of the result that the folder of a case has; empty where it has none."""
-        return _made_from(self.case(case))
-
     def has_result(self, case: str) -> bool:
         """Whether a case has a result of these files, weights, settings and version."""
-        before = self._made_from_before(case)
+        before = _made_from(self.case(case))
         return bool(before) and self._as_now(before, case)
 
     def has_earlier_result(self, case: str) -> bool:
         """Whether a case has a result of the same scan, whatever it was made with."""
-        before = self._made_from_before(case).get("files") or {}
+        before = _made_from(self.case(case)).get("files") or {}
         now = self.made_from(case)["files"] if "image" in before else None
         return now is not None and all(before.get(key) == now.get(key) for key in ("image", "series"))
 

@@ -48,12 +48,13 @@ def take_images(values: dict[str, Any]) -> dict[str, str]:
     """
     images = {name: values.pop(f"image_{name}") for name in shipped()}
     images = {name: path for name, path in images.items() if path is not None}
-    for name, path in images.items():
-        several = [file.name for file in Path(path).rglob("*") if file.name.lower().endswith((".nii", ".nii.gz"))]
-        if Path(path).is_dir() and several:
+    for name, folder in ((name, Path(path)) for name, path in images.items() if Path(path).is_dir()):
+        from bundle.data.images_below import volumes_in
+
+        if several := [Path(image).name for image in volumes_in(folder, "**/*")]:
             raise InputError(
-                f"--{name} {path}: a folder of images ({', '.join(sorted(several)[:3])}); give the {name} image "
-                "itself, or a folder with one DICOM series."
+                f"--{name} {folder}: a folder of images ({', '.join(several[:3])}); give the {name} image itself, or a "
+                "folder with one DICOM series."
             )
     return images
 

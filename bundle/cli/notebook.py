@@ -43,6 +43,11 @@ def _in_memory(path: Path) -> nib.Nifti1Image:
     return nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
 
 
+def _is_array(volume: Any) -> bool:
+    """Whether a volume is neither a path nor an image that knows its affine."""
+    return not isinstance(volume, (str, os.PathLike, nib.spatialimages.SpatialImage))
+
+
 def _affine_of(image: str | Mapping[str, str]) -> np.ndarray:
     """The affine of a scan, or of the one that leads."""
     path = next(iter(image.values())) if isinstance(image, Mapping) else image
@@ -55,7 +60,7 @@ def _on_disk(volume: Any, affine: Any, path: Path, role: str) -> str:
         if not str(volume):
             raise InputError(f"The path of the {role} is empty; give the path of a file, or of a folder with DICOM.")
         return str(volume)
-    if not isinstance(volume, nib.spatialimages.SpatialImage):
+    if _is_array(volume):
         if not hasattr(volume, "__array__"):
             raise InputError(f"The {role} is {volume!r:.50}; give a path, a NIfTI image, or an array and its affine.")
         if affine is None or np.shape(affine) != (4, 4):
@@ -109,8 +114,9 @@ def segment(
         else:
             values["image"] = _on_disk(scan, affine, inputs / "scan.nii.gz", "scan")
         if brain_mask is not None:
-            on_grid = affine if affine is not None else _affine_of(values["image"])
-            values["brain_mask"] = _on_disk(brain_mask, on_grid, inputs / "brain_mask.nii.gz", "brain mask")
+            if affine is None and _is_array(brain_mask):
+                affine = _affine_of(values["image"])
+            values["brain_mask"] = _on_disk(brain_mask, affine, inputs / "brain_mask.nii.gz", "brain mask")
         values |= {"output_dir": str(output), "progress": False, "announce": False, **settings}
         try:
             with callers_random_numbers():

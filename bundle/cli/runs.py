@@ -169,12 +169,10 @@ def calibrate(folder: str | None, only: str | None, overlays: tuple[str, ...], d
 
     Writes model.pt, the same weights with new thresholds, into the output folder.
     """
-    from bundle.model.card import has_judge
-
     values["dataset_dir"] = _data(folder, values["datalist"], "itermask2 calibrate healthy/ -o output/calibrated")
     output = values.pop("output_dir") or "output/calibrated"
     without_judge = {}
-    if values["ckpt_path"] and not has_judge(values["ckpt_path"]):
+    if values["ckpt_path"] and not _has_judge(values["ckpt_path"]):
         if only == "judge":
             raise InputError(f"{values['ckpt_path']}: these weights have no judge; leave --only judge out.")
         click.echo("These weights have no judge: the threshold of the refinement alone is set.", err=True)
@@ -325,6 +323,13 @@ def _data(folder: str | None, datalist: str | None, example: str) -> str | None:
     if (folder is None) == (datalist is None):
         raise InputError(f"Give either a folder of healthy scans or a --datalist, as in '{example}'.")
     return folder
+
+
+def _has_judge(weights: str) -> bool:
+    """Whether weights have a judge; imported when it is asked, as torch takes seconds."""
+    from bundle.model.card import has_judge
+
+    return has_judge(weights)
 
 
 def _of(configs: tuple[str, ...], values: dict[str, Any]) -> dict[str, Any]:

@@ -74,10 +74,11 @@ def of_contrasts(
         images = images_of(entry)
         image = images.get(modality) or images.get("") or ("" if modality else next(iter(images.values()), ""))
         others = {name: images[name] for name in contrasts if name != modality and name in images}
-        files = [os.path.realpath(path) for path in (image, *others.values())]
-        if len(set(files)) < len(files):
-            twice = next(path for path in others.values() if files.count(os.path.realpath(path)) > 1)
-            raise InputError(f"{where}: {twice} is given as two contrasts of one scan; give each its own image.")
+        known = {os.path.realpath(image)} if others else set()
+        for path in others.values():
+            if os.path.realpath(path) in known:
+                raise InputError(f"{where}: {path} is given as two contrasts of one scan; give each its own image.")
+            known.add(os.path.realpath(path))
         if image:
             chosen.append({**entry, "image": image, **({"others": others} if others else {})})
     lacking = len(entries) - len(chosen)

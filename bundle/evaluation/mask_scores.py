@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform
 
-from bundle.evaluation.components import component_shares
+from bundle.evaluation.components import component_shares, covered_components
 from bundle.evaluation.distances import outline_distances
 from bundle.evaluation.overlap import overlap_scores
 
@@ -56,7 +56,7 @@ class MaskScoresd(MapTransform):
             millilitres = float(np.prod(spacing)) / 1000.0
             free = (tp + fn) == 0
             sizes, marked = component_shares(label.numpy(), mask.numpy())
-            _, right = component_shares(mask.numpy(), label.numpy())
+            right, components = covered_components(mask.numpy(), label.numpy(), self.found_share)
             d["slice_scores"] = [
                 {
                     "slice": z,
@@ -77,8 +77,8 @@ class MaskScoresd(MapTransform):
                 **outline_distances(mask, label, spacing),
                 "lesions": len(marked),
                 "lesions_found": sum(lesion["found"] for lesion in d["lesion_scores"]),
-                "components": len(right),
-                "components_right": int((right >= self.found_share).sum()),
+                "components": components,
+                "components_right": right,
                 "largest_slice": largest,
                 "largest_slice_pixels_at_128": round(float(lesion_pixels[largest]), 1),
                 **{

@@ -56,25 +56,25 @@ class Scans:
     """
 
     def __init__(self, options: Mapping[str, Any], beside: Mapping[str, Beside]) -> None:
-        def beside_of(path: str) -> Beside:
-            return beside.get(Path(path).name, Beside())
-
-        def made_of(path: str) -> tuple:
-            others, brain_mask, _ = beside_of(path)
-            return tuple(stamps(path, brain_mask, *others.values()))
-
-        def prepare(path: str) -> ScanState:
-            others, brain_mask, said = beside_of(path)
-            state = prepare_scan(path, brain_mask or None, others=others, **options)
-            warnings = "\n".join(filter(None, [said, state.data["warnings"]]))
-            return ScanState({**state.data, "warnings": warnings}, state.tools)
-
-        # an image, and what lies beside it, can be replaced under its name
-        self._made_of = made_of
-        self.states: States[ScanState] = States(prepare, KEEP, made_of)
+        self._options, self._beside = options, beside
+        self.states: States[ScanState] = States(self._prepare, KEEP, self._made_of)
         self._answering = threading.Lock()
         self._found: dict[tuple[str, tuple], dict[str, float]] = {}
         self.asked: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def _beside_of(self, image: str) -> Beside:
+        return self._beside.get(Path(image).name, Beside())
+
+    def _made_of(self, image: str) -> tuple:
+        """An image, and what lies beside it, can be replaced under its name."""
+        others, brain_mask, _ = self._beside_of(image)
+        return tuple(stamps(image, brain_mask, *others.values()))
+
+    def _prepare(self, image: str) -> ScanState:
+        others, brain_mask, said = self._beside_of(image)
+        state = prepare_scan(image, brain_mask or None, others=others, **self._options)
+        warnings = "\n".join(filter(None, [said, state.data["warnings"]]))
+        return ScanState({**state.data, "warnings": warnings}, state.tools)
 
     def answer(self, image: str, prompts: Prompts, client: str) -> Answer:
         """The answer to prompts on an image; one at a time.

@@ -48,10 +48,15 @@ def read_state(path: str) -> dict[str, Tensor]:
     return dict(_state(path, (stat.st_mtime_ns, stat.st_size)))
 
 
+def is_judged(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has a judge."""
+    return any(name.startswith("judge.") for name in state)
+
+
 def has_judge(path: str) -> bool:
     """Whether a file with weights has a judge; what is no checkpoint is for the loader to refuse."""
     try:
-        return any(name.startswith("judge.") for name in read_state(path))
+        return is_judged(read_state(path))
     except Exception:
         return True
 

@@ -13,7 +13,7 @@ from monai.handlers import CheckpointLoader
 
 from bundle.errors import InputError
 from bundle.files import check_readable
-from bundle.model.card import CARD, read_card, read_state
+from bundle.model.card import CARD, is_judged, read_card, read_state
 from bundle.model.refinement import IterMaskNet
 
 # names in a state dict that belong to the judge
@@ -67,7 +67,7 @@ class ModelLoader(CheckpointLoader):
             if saved != needed:
                 raise ValueError(f"not in both: {', '.join(sorted(saved ^ needed))}")
             card = read_card(state)
-            judged = any(name.startswith("judge.") for name in state)
+            judged = is_judged(state)
             refused = self._refused(card)
             if not refused and (judged or not self.strict):
                 # a model that is trained on makes a card of its own

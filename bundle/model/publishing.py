@@ -14,6 +14,7 @@ import torch
 from bundle.errors import InputError
 from bundle.files import write_whole
 from bundle.model.authors_checkpoint import convert_reference_state
+from bundle.model.card import is_judged
 
 # what keeps all its digits
 EXACT = ("running_mean", "running_var", "num_batches_tracked", "threshold", "_extra_state")
@@ -48,7 +49,7 @@ def publish(source: str, target: str) -> str:
     except Exception as error:
         raise InputError(f"{source}: not a checkpoint of this bundle; give the model.pt of a training.") from error
     lowest = float(state.get("lesion_threshold", 0.0))
-    judged = any(name.startswith("judge.") for name in state)
+    judged = is_judged(state)
     if not 0 < threshold < math.inf or (judged and not 0 < lowest < math.inf):
         raise InputError(f"{source}: the checkpoint has no threshold; calibrate it first (itermask2 calibrate).")
     broken = [name for name, v in stored.items() if not name.endswith("threshold") and not torch.isfinite(v).all()]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.box import box_of
 from bundle.preprocessing.brain_extraction import HOW_TO_INSTALL, can_extract_brains, extract_brain
-from bundle.preprocessing.intensity_checks import check_background, check_intensities, intensity_warnings
+from bundle.preprocessing.intensity_checks import check_intensities, intensity_warnings
 from bundle.preprocessing.plausibility import Limits
 
 # meta data of a brain mask: 1 where the skull seems to be on, so that more than a brain is in it
@@ -113,11 +113,12 @@ class BrainMaskd(MapTransform):
             path = image.meta.get("filename_or_obj", "the image")
             said = [d.get("warnings", "")]
             given = d.get(self.mask_key)
-            floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits) if given is None else 0.0
+            floor, head = 0.0, ""
             if given is None:
-                check_background(image, floor, path, self.limits, self._signs_of_a_head)
+                floor = plausibility.tiny_floor(np.asarray(image[0]), self.limits)
+                self._check_background(image, floor, path)
+                head = self._signs_of_a_head(image, image > floor)
             seen = image > floor
-            head = self._signs_of_a_head(image, seen) if given is None else ""
             strip = given is None and (
                 self.skull_strip == "always" or (self.skull_strip == "auto" and head and self.can_strip)
             )
@@ -175,6 +176,26 @@ class BrainMaskd(MapTransform):
             return ""
         dark = f", and below the surface lies a dark ring ({100 * ring:.0f} %)" if ring < limits.dark_ring else ""
         return f"{millilitres:.0f} ml, {length:.0f} mm long, are not zero{dark}"
+
+    def _check_background(self, image: MetaTensor, floor: float, path: str) -> None:
+        """Refuse a stripped scan whose background is one value above ``floor``: it would be taken for a head.
+
+        Raises:
+            InputError: naming the path.
+        """
+        voxels = np.asarray(image[0])
+        lowest = float(voxels.min())
+        share = float((voxels == lowest).mean()) if lowest > floor else 0.0
+        if share <= self.limits.background_share:
+            return
+        above = cast(MetaTensor, image - lowest)
+        # of a head the skull comes off, whatever is around it
+        if not self._signs_of_a_head(above, cast(MetaTensor, above > 0)):
+            raise InputError(
+                f"{path}: {100 * share:.0f} % of its voxels have the lowest value, which is {lowest:g} and not 0: a "
+                "constant was added, or the background filled with it; give 0 where there is no tissue (where "
+                f"{lowest:g} was added to all, subtract it)."
+            )
 
     def _size_warnings(self, image: MetaTensor, mask: MetaTensor, given: str | None, path: str) -> list[str]:
         """Sentences about a brain of a doubtful size or place.

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 from monai.data import MetaTensor
@@ -13,39 +11,6 @@ from monai.data import MetaTensor
 from bundle.errors import InputError
 from bundle.preprocessing import plausibility
 from bundle.preprocessing.plausibility import Limits
-
-
-def check_background(
-    image: MetaTensor,
-    floor: float,
-    path: str,
-    limits: Limits,
-    is_head: Callable[[MetaTensor, MetaTensor], object],
-) -> None:
-    """Refuse a stripped scan whose background is one value that is not 0: it would be taken for a head.
-
-    Args:
-        image: 1 x X x Y x Z.
-        floor: what is not above it is background anyway.
-        path: of the image.
-        limits: of what is plausible.
-        is_head: from a volume and where it shows something (bool) to whether it has a skull; of a head the skull
-            comes off whatever is around it.
-
-    Raises:
-        InputError: naming the path.
-    """
-    voxels = np.asarray(image[0])
-    lowest = float(voxels.min())
-    share = float((voxels == lowest).mean()) if lowest > floor else 0.0
-    if share > limits.background_share and not is_head(
-        cast(MetaTensor, image - lowest), cast(MetaTensor, image > lowest)
-    ):
-        raise InputError(
-            f"{path}: {100 * share:.0f} % of its voxels have the lowest value, which is {lowest:g} and not 0: a "
-            f"constant was added, or the background filled with it; give 0 where there is no tissue (where {lowest:g} "
-            "was added to all, subtract it)."
-        )
 
 
 def check_intensities(image: MetaTensor, mask: MetaTensor, counted: MetaTensor, path: str, limits: Limits) -> None:

@@ -3,6 +3,4 @@
 
 from bundle.report.html import RunReport
 
-__all__ = [
-    "RunReport",
-]
+__all__ = ["RunReport"]
